@@ -1,0 +1,5 @@
+//! Fulmar: a message broker for NATS clients.
+
+pub mod config;
+
+pub use config::Options;

@@ -1,0 +1,2 @@
+//! The binary `fulmar`.
+fn main() {}

@@ -51,8 +51,16 @@ pub struct Publish<'a> {
     pub headers: &'a [u8],
     /// What follows the headers.
     pub payload: &'a [u8],
-    /// Headers and payload together, as they lie side by side in the buffer.
-    pub body: &'a [u8],
+    /// Headers, payload and the CR LF after them, as they lie side by side in the buffer: what
+    /// a delivery carries after its head.
+    pub framed: &'a [u8],
+}
+
+impl<'a> Publish<'a> {
+    /// Headers and payload.
+    pub fn body(&self) -> &'a [u8] {
+        &self.framed[..self.framed.len() - 2]
+    }
 }
 
 /// What [`parse`] found at the front of the buffer.
@@ -184,10 +192,10 @@ fn parse_pub<'a>(buffer: &'a [u8], limits: &Limits) -> Result<Step<'a>, ParseErr
         _ => return Err(ParseError::Arguments("PUB")),
     };
     let size = parse_size(size).ok_or(ParseError::Arguments("PUB"))?;
-    let Some(body) = body(buffer, line_end, size, limits)? else {
+    let Some(framed) = framed(buffer, line_end, size, limits)? else {
         return Ok(Step::Incomplete { needed: line_end + size + 2 });
     };
-    let publish = Publish { subject, reply, headers: &[], payload: body, body };
+    let publish = Publish { subject, reply, headers: &[], payload: &framed[..size], framed };
     Ok(Step::Op { op: ClientOp::Publish(publish), consumed: line_end + size + 2 })
 }
 
@@ -209,17 +217,17 @@ fn parse_hpub<'a>(buffer: &'a [u8], limits: &Limits) -> Result<Step<'a>, ParseEr
     if header_size > size {
         return Err(ParseError::Arguments("HPUB"));
     }
-    let Some(body) = body(buffer, line_end, size, limits)? else {
+    let Some(framed) = framed(buffer, line_end, size, limits)? else {
         return Ok(Step::Incomplete { needed: line_end + size + 2 });
     };
-    let (headers, payload) = body.split_at(header_size);
-    let publish = Publish { subject, reply, headers, payload, body };
+    let (headers, payload) = framed[..size].split_at(header_size);
+    let publish = Publish { subject, reply, headers, payload, framed };
     Ok(Step::Op { op: ClientOp::Publish(publish), consumed: line_end + size + 2 })
 }
 
-/// The `size` bytes after the line, or `None` when they and their CR LF are not all there.
+/// The `size` bytes after the line and their CR LF, or `None` when they are not all there.
 /// The size is judged before the bytes have come.
-fn body<'a>(
+fn framed<'a>(
     buffer: &'a [u8],
     line_end: usize,
     size: usize,
@@ -236,7 +244,7 @@ fn body<'a>(
     }
     match rest.get(size + 1) {
         None => Ok(None),
-        Some(b'\n') => Ok(Some(&rest[..size])),
+        Some(b'\n') => Ok(Some(&rest[..size + 2])),
         Some(_) => Err(ParseError::UnknownOperation),
     }
 }
@@ -347,16 +355,17 @@ mod tests {
         }
     }
 
-    fn publish<'a>(subject: &'a [u8], reply: Option<&'a [u8]>, body: &'a [u8]) -> ClientOp<'a> {
-        ClientOp::Publish(Publish { subject, reply, headers: &[], payload: body, body })
+    fn publish<'a>(subject: &'a [u8], reply: Option<&'a [u8]>, framed: &'a [u8]) -> ClientOp<'a> {
+        let payload = &framed[..framed.len() - 2];
+        ClientOp::Publish(Publish { subject, reply, headers: &[], payload, framed })
     }
 
     #[test]
     fn publishes() {
-        check(b"PUB foo 5\r\nhello\r\n", Ok(publish(b"foo", None, b"hello")));
-        check(b"pub foo 5\nhello\r\n", Ok(publish(b"foo", None, b"hello")));
-        check(b"PuB\tfoo  bar\t0\r\n\r\n", Ok(publish(b"foo", Some(b"bar"), b"")));
-        check(b"PUB foo 2\r\n\r\n\r\n", Ok(publish(b"foo", None, b"\r\n")));
+        check(b"PUB foo 5\r\nhello\r\n", Ok(publish(b"foo", None, b"hello\r\n")));
+        check(b"pub foo 5\nhello\r\n", Ok(publish(b"foo", None, b"hello\r\n")));
+        check(b"PuB\tfoo  bar\t0\r\n\r\n", Ok(publish(b"foo", Some(b"bar"), b"\r\n")));
+        check(b"PUB foo 2\r\n\r\n\r\n", Ok(publish(b"foo", None, b"\r\n\r\n")));
         check(b"PUB foo\r\n", Err(ParseError::Arguments("PUB")));
         check(b"PUB \r\n", Err(ParseError::Arguments("PUB")));
         check(b"PUB a b c 1\r\nx\r\n", Err(ParseError::Arguments("PUB")));
@@ -376,7 +385,7 @@ mod tests {
             reply: Some(b"bar"),
             headers,
             payload: b"hi",
-            body: b"NATS/1.0\r\nA: b\r\n\r\nhi",
+            framed: b"NATS/1.0\r\nA: b\r\n\r\nhi\r\n",
         });
         check(b"HPUB foo bar 18 20\r\nNATS/1.0\r\nA: b\r\n\r\nhi\r\n", Ok(op));
         check(b"HPUB foo 5 4\r\n", Err(ParseError::Arguments("HPUB")));
@@ -469,7 +478,8 @@ mod tests {
                 };
                 prop_assert!(needed > cut && needed <= whole.len());
             }
-            check(&whole, Ok(publish(subject.as_bytes(), reply.as_deref().map(str::as_bytes), &body)));
+            let framed = [&body[..], b"\r\n"].concat();
+            check(&whole, Ok(publish(subject.as_bytes(), reply.as_deref().map(str::as_bytes), &framed)));
         }
     }
 }

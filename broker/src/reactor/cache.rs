@@ -1,0 +1,163 @@
+//! The answers a reactor remembers: from subject to those who want its messages.
+//!
+//! A set of two places a subject can be in, no list and no clock: a flood of ever different
+//! subjects overwrites places and never allocates, and the size is fixed.
+
+use crate::mesh::interest::{Buckets, Interest, PeerId, Routes, Stamp};
+
+/// Places; a power of two. 4,096 answers to short subjects take half a megabyte when all are used.
+const PLACE_COUNT: usize = 4096;
+/// Subscriptions that all remembered answers may name together, 16 MiB at four bytes each.
+/// Answers beyond that are made anew for each message.
+const REMEMBERED_SUBSCRIPTIONS_MAX: usize = 4 * 1024 * 1024;
+
+/// Remembered answers for one account.
+pub struct RouteCache {
+    places: Box<[Option<Box<Answer>>]>,
+    remembered: usize,
+    hits: u64,
+    misses: u64,
+}
+
+struct Answer {
+    hash: u64,
+    buckets: Buckets,
+    stamp: Stamp,
+    subject: Vec<u8>,
+    routes: Routes,
+}
+
+impl Default for RouteCache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RouteCache {
+    /// Remembers nothing.
+    pub fn new() -> Self {
+        Self { places: (0..PLACE_COUNT).map(|_| None).collect(), remembered: 0, hits: 0, misses: 0 }
+    }
+
+    /// Those who want a message to `subject`, as the reactor `me` sees it.
+    #[inline]
+    pub fn routes(&mut self, me: PeerId, interest: &Interest, subject: &[u8]) -> &Routes {
+        let hash = interest.hash(subject);
+        let first = place(hash);
+        for index in [first, first ^ 1] {
+            if let Some(answer) = &self.places[index]
+                && answer.hash == hash
+                && answer.subject == subject
+                && answer.stamp == interest.stamp(answer.buckets)
+            {
+                self.hits += 1;
+                return &self.places[index].as_ref().expect("it was looked at just now").routes;
+            }
+        }
+        self.ask(me, interest, subject, hash)
+    }
+
+    /// How often an answer was remembered, and how often it was not.
+    pub fn hits_and_misses(&self) -> (u64, u64) {
+        (self.hits, self.misses)
+    }
+
+    /// How many answers are remembered, good or stale.
+    pub fn len(&self) -> usize {
+        self.places.iter().flatten().count()
+    }
+
+    #[inline(never)]
+    fn ask(&mut self, me: PeerId, interest: &Interest, subject: &[u8], hash: u64) -> &Routes {
+        self.misses += 1;
+        let first = place(hash);
+        // The place that has this subject already, a free one, or by turns one of the two.
+        let index = [first, first ^ 1]
+            .into_iter()
+            .find(|index| {
+                self.places[*index]
+                    .as_ref()
+                    .is_none_or(|answer| answer.hash == hash && answer.subject == subject)
+            })
+            .unwrap_or(if self.misses % 2 == 0 { first } else { first ^ 1 });
+        let buckets = interest.buckets(subject, hash);
+        let stamp = interest.stamp(buckets);
+        let answer = self.places[index].get_or_insert_with(|| {
+            Box::new(Answer {
+                hash,
+                buckets,
+                stamp,
+                subject: Vec::new(),
+                routes: Routes::default(),
+            })
+        });
+        self.remembered -= answer.routes.len();
+        interest.routes(me, subject, hash, &mut answer.routes);
+        self.remembered += answer.routes.len();
+        answer.hash = hash;
+        answer.buckets = buckets;
+        answer.stamp = stamp;
+        answer.subject.clear();
+        answer.subject.extend_from_slice(subject);
+        if self.remembered > REMEMBERED_SUBSCRIPTIONS_MAX {
+            self.forget_all_but(index);
+        }
+        &self.places[index].as_ref().expect("it was filled just now").routes
+    }
+
+    fn forget_all_but(&mut self, kept: usize) {
+        for (index, place) in self.places.iter_mut().enumerate() {
+            if index != kept {
+                *place = None;
+            }
+        }
+        self.remembered = self.places[kept].as_ref().map_or(0, |answer| answer.routes.len());
+    }
+}
+
+fn place(hash: u64) -> usize {
+    // The interest's table takes the hash's low and high bits; any will do here.
+    usize::try_from((hash >> 12) % PLACE_COUNT as u64).expect("less than PLACE_COUNT")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use fulmar_protocol::subject::Filter;
+
+    use super::*;
+    use crate::mesh::interest::SubscriberId;
+
+    fn add(interest: &Interest, filter: &str, slot: u32) {
+        let shared: Arc<[u8]> = Arc::from(filter.as_bytes());
+        let id = SubscriberId { slot, generation: 0, peer: 0 };
+        interest.add(Filter::parse(filter.as_bytes()).unwrap(), &shared, None, id);
+    }
+
+    #[test]
+    fn an_answer_is_good_until_the_interest_in_it_changes() {
+        let (interest, mut cache) = (Interest::new(), RouteCache::new());
+        add(&interest, "a", 1);
+        assert_eq!(cache.routes(0, &interest, b"a").local, [1]);
+        assert_eq!(cache.routes(0, &interest, b"a").local, [1]);
+        assert_eq!(cache.hits_and_misses(), (1, 1));
+        add(&interest, "other", 2);
+        assert_eq!(cache.routes(0, &interest, b"a").local, [1]);
+        assert_eq!(cache.hits_and_misses(), (2, 1));
+        add(&interest, "*", 3);
+        assert_eq!(cache.routes(0, &interest, b"a").local, [1, 3]);
+        assert_eq!(cache.hits_and_misses(), (2, 2));
+    }
+
+    #[test]
+    fn ever_different_subjects_do_not_make_it_grow() {
+        let (interest, mut cache) = (Interest::new(), RouteCache::new());
+        add(&interest, ">", 1);
+        for number in 0..100_000 {
+            assert_eq!(cache.routes(0, &interest, format!("a.{number}").as_bytes()).local, [1]);
+        }
+        assert!(cache.len() <= PLACE_COUNT);
+        assert!(cache.remembered <= PLACE_COUNT);
+    }
+}

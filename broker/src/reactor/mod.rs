@@ -1,0 +1,753 @@
+//! A reactor: the connections of one thread, without the sockets.
+//!
+//! [`Reactor`] takes bytes, mail and the time, and says what is to be written and to whom mail
+//! goes; [`driver`] does the reading, writing and waiting around it. So a test or a simulation
+//! runs the same reactor from memory.
+//!
+//! ```text
+//!            bytes, mail, time                      what happens
+//! driver ───────────────────────▶ Reactor ─┬─ operations   what a client asks for
+//!        ◀─────────────────────── (state)  ├─ delivery     messages into outgoing buffers
+//!          dirty, closing, mail            └─ timers       pings, deadlines, lame duck
+//! ```
+
+pub mod cache;
+mod close_reason;
+pub mod connection;
+mod delivery;
+mod driver;
+mod operations;
+pub mod outgoing;
+mod report;
+pub mod subscriptions;
+mod timers;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fulmar_protocol::client_op::{self, ClientOp, ParseError, Publish, Step};
+use fulmar_protocol::{encode, error_text};
+use slab::Slab;
+
+use self::cache::RouteCache;
+pub use self::close_reason::CloseReason;
+use self::connection::{Connection, Partial, Pause, Stage};
+use self::delivery::{Aftermath, Heads, Local};
+pub use self::driver::{PollWaker, run};
+use self::outgoing::{Outgoing, Pool};
+pub use self::report::{Answer, ConnectionReport, Page, SubscriptionReport};
+use self::subscriptions::Subscriptions;
+use self::timers::{LameDuck, Timers};
+use crate::mesh::interest::{PeerId, SubscriberId};
+use crate::mesh::mail::{Batch, ConnectionId, Message, Outbox, Target};
+use crate::shared::Shared;
+use crate::stats::Counters;
+
+/// How long a publisher pauses at the most before it is read again, whatever its subscribers do.
+const PAUSE_MAX: Duration = Duration::from_millis(2);
+/// How often a message for a queue group is sent on to another reactor because a member was gone.
+const HOPS_MAX: u8 = 3;
+
+/// What peers write to a reactor.
+pub enum Mail {
+    /// Messages for its subscriptions.
+    Messages(Box<Batch>),
+    /// A subscriber elsewhere is behind with the messages of this connection.
+    Pause(ConnectionId),
+    /// A new connection.
+    Open(Box<Accepted>),
+    /// What is asked of it about its connections, for monitoring.
+    Connections {
+        /// Where to go on.
+        from: u32,
+        /// Ended connections, not open ones.
+        ended: bool,
+        /// Their subscriptions too.
+        subscriptions: bool,
+        /// Where the answer goes.
+        answer: Answer<Page<ConnectionReport>>,
+    },
+    /// What is asked of it about its subscriptions, for monitoring.
+    Subscriptions {
+        /// Where to go on.
+        from: u32,
+        /// Where the answer goes.
+        answer: Answer<Page<SubscriptionReport>>,
+    },
+    /// The server is about to stop: tell the clients, and close them one by one.
+    LameDuck {
+        /// From now to the first.
+        grace: Duration,
+        /// From the first to the last.
+        over: Duration,
+    },
+    /// Close everything and end.
+    Stop,
+}
+
+impl From<Box<Batch>> for Mail {
+    fn from(batch: Box<Batch>) -> Self {
+        Self::Messages(batch)
+    }
+}
+
+/// A connection that was accepted and is handed to a reactor.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Its socket, not blocking.
+    pub stream: std::net::TcpStream,
+    /// Where the client is.
+    pub address: SocketAddr,
+    /// Its number.
+    pub cid: u64,
+    /// It is one too many: it is told so and closed.
+    pub refused: bool,
+}
+
+/// The connections of one thread.
+pub struct Reactor {
+    shared: Arc<Shared>,
+    caches: Vec<RouteCache>,
+    outboxes: Vec<Outbox<Mail, PollWaker>>,
+    local: Local,
+    timers: Timers,
+    lame_duck: Option<LameDuck>,
+    /// Connections that ended since the driver asked.
+    closing: Vec<u32>,
+    closed: VecDeque<ConnectionReport>,
+    closed_max: usize,
+    next_generation: u32,
+    trace: bool,
+}
+
+/// Whether a connection is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Now.
+    Now,
+    /// At this moment, or when the subscriber that is behind has caught up.
+    After(Instant),
+    /// Not any more.
+    Never,
+}
+
+impl Reactor {
+    /// The reactor number `me`, without connections. `seed` decides which member of a queue
+    /// group gets which message.
+    pub fn new(me: PeerId, shared: Arc<Shared>, seed: u64, now: Instant) -> Self {
+        let options = &shared.options;
+        let outboxes = shared
+            .peers
+            .iter()
+            .map(|peer| Outbox::new(peer.inbox.clone(), peer.inbox_bytes.clone()))
+            .collect();
+        let local = Local {
+            me,
+            connections: Slab::new(),
+            subscriptions: Subscriptions::default(),
+            pool: Pool::default(),
+            dirty: Vec::new(),
+            aftermath: Aftermath::default(),
+            counters: Counters::default(),
+            heads: Heads::default(),
+            pending_bytes_max: options.limits.pending_bytes_max,
+            drops_when_behind: options.no_fast_producer_stall,
+            now,
+            random: seed | 1,
+        };
+        Self {
+            caches: shared.accounts.iter().map(|_| RouteCache::new()).collect(),
+            outboxes,
+            local,
+            timers: Timers::default(),
+            lame_duck: None,
+            closing: Vec::new(),
+            closed: VecDeque::new(),
+            closed_max: options.max_closed_clients.div_ceil(shared.peers.len().max(1)),
+            next_generation: 0,
+            trace: options.log.trace,
+            shared,
+        }
+    }
+
+    /// Tells the time. Everything that follows happens at `now`, which never goes back.
+    pub fn set_now(&mut self, now: Instant) {
+        self.local.now = now;
+    }
+
+    /// A client connected: INFO is written to it, and its place returned.
+    pub fn handle_open(&mut self, address: SocketAddr, cid: u64) -> u32 {
+        let limits = client_op::Limits {
+            control_line_bytes_max: self.shared.options.limits.control_line_bytes_max,
+            payload_bytes_max: self.shared.options.limits.payload_bytes_max,
+            headers: false,
+        };
+        let stage =
+            if self.shared.info.auth_required { Stage::Unauthenticated } else { Stage::Ready };
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let now = self.local.now;
+        let connection = Connection::new(self.next_generation, cid, address, stage, limits, now);
+        let slot = u32::try_from(self.local.connections.insert(Box::new(connection)))
+            .expect("file descriptors end before that");
+        self.local.counters.connections += 1;
+        self.local.counters.connections_total += 1;
+        self.start_timers(slot);
+        self.write_info(slot, false);
+        tracing::debug!("{} - Client connection created", self.label(slot));
+        slot
+    }
+
+    /// The connection at `slot` is one more than the server may have.
+    pub fn handle_refused(&mut self, slot: u32) {
+        self.close(
+            slot,
+            CloseReason::MaximumConnectionsExceeded,
+            Some(error_text::CONNECTIONS_EXCEEDED),
+        );
+    }
+
+    /// Bytes came from the client at `slot`.
+    pub fn handle_bytes(&mut self, slot: u32, bytes: &[u8]) {
+        let now = self.local.now;
+        let Some(connection) = self.local.connections.get_mut(slot as usize) else { return };
+        connection.last_received = now;
+        connection.last_activity = now;
+        let mut rest = bytes;
+        if let Some(partial) = connection.partial.take() {
+            rest = self.handle_rest_of_partial(slot, partial, rest);
+        }
+        while !rest.is_empty() {
+            let connection = &self.local.connections[slot as usize];
+            if connection.closing.is_some() {
+                return;
+            }
+            // nats-server reads nothing but CONNECT before it knows who speaks.
+            if connection.stage == Stage::Unauthenticated && rest[0] | 0x20 != b'c' {
+                return self.refuse_unauthenticated(slot);
+            }
+            match client_op::parse(rest, &connection.limits) {
+                Ok(Step::Op { op, consumed }) => {
+                    self.handle_operation(slot, op, None);
+                    rest = &rest[consumed..];
+                }
+                Ok(Step::Incomplete { needed }) => {
+                    let partial = Partial { bytes: rest.to_vec(), needed };
+                    self.local.connections[slot as usize].partial = Some(Box::new(partial));
+                    return;
+                }
+                Err(error) => return self.handle_parse_error(slot, error),
+            }
+        }
+    }
+
+    /// The connection's bytes ended, or reading it failed.
+    pub fn handle_end(&mut self, slot: u32, reason: CloseReason) {
+        self.close(slot, reason, None);
+    }
+
+    /// `written` bytes of what waited for `slot` went out.
+    pub fn handle_written(&mut self, slot: u32, written: usize) {
+        let now = self.local.now;
+        let Some(connection) = self.local.connections.get_mut(slot as usize) else { return };
+        let Some(outgoing) = &mut connection.outgoing else { return };
+        outgoing.advance(&mut self.local.pool, written);
+        connection.written_at = now;
+        connection.last_activity = now;
+        connection.blocked_since = None;
+        if outgoing.pending() == 0
+            && let Some(outgoing) = connection.outgoing.take()
+        {
+            self.local.pool.give(outgoing);
+        }
+    }
+
+    /// The socket of `slot` takes nothing at the moment.
+    pub fn handle_blocked(&mut self, slot: u32) {
+        let now = self.local.now;
+        let Some(connection) = self.local.connections.get_mut(slot as usize) else { return };
+        if connection.blocked_since.is_none() {
+            connection.blocked_since = Some(now);
+            let deadline = now + self.shared.options.timers.write_deadline;
+            self.timers.set(connection, slot, deadline);
+        }
+    }
+
+    /// Mail came. [`Mail::Open`] and [`Mail::Stop`] are for the driver and do nothing here.
+    pub fn handle_mail(&mut self, mail: Mail) {
+        match mail {
+            Mail::Messages(batch) => self.handle_batch(&batch),
+            Mail::Pause(id) => {
+                let now = self.local.now;
+                if let Some(connection) = self.local.connection(id) {
+                    connection.paused = Some(Pause { until: now + PAUSE_MAX, behind: None });
+                    connection.stalls += 1;
+                    self.local.counters.stalls += 1;
+                }
+            }
+            Mail::Connections { from, ended, subscriptions, answer } => {
+                answer.give(self.report_connections(from, ended, subscriptions));
+            }
+            Mail::Subscriptions { from, answer } => answer.give(self.report_subscriptions(from)),
+            Mail::LameDuck { grace, over } => self.enter_lame_duck(grace, over),
+            Mail::Open(_) | Mail::Stop => {}
+        }
+    }
+
+    /// Ends all connections: the server stops.
+    pub fn handle_stop(&mut self) {
+        let slots: Vec<usize> = self.local.connections.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            self.close(slot_number(slot), CloseReason::ServerShutdown, None);
+        }
+    }
+
+    /// Whether the connection at `slot` is to be read.
+    pub fn readiness(&mut self, slot: u32) -> Readiness {
+        let now = self.local.now;
+        let Some(connection) = self.local.connections.get(slot as usize) else {
+            return Readiness::Never;
+        };
+        if connection.closing.is_some() {
+            return Readiness::Never;
+        }
+        let Some(pause) = connection.paused else { return Readiness::Now };
+        let caught_up = pause.behind.is_some_and(|(slot, generation)| {
+            self.local
+                .connections
+                .get(slot as usize)
+                .filter(|connection| connection.generation == generation)
+                .is_none_or(|connection| connection.pending() < delivery::BEHIND_BYTES / 2)
+        });
+        if caught_up || now >= pause.until {
+            self.local.connections[slot as usize].paused = None;
+            return Readiness::Now;
+        }
+        Readiness::After(pause.until)
+    }
+
+    /// Whether another reactor is so far behind that sockets should not be read.
+    pub fn is_congested(&self) -> bool {
+        self.outboxes.len() > 1 && self.outboxes.iter().any(Outbox::is_congested)
+    }
+
+    /// Moves the connections that have something to write into `list`.
+    pub fn take_dirty(&mut self, list: &mut Vec<u32>) {
+        list.append(&mut self.local.dirty);
+    }
+
+    /// What waits to be written to the connection at `slot`.
+    pub fn outgoing(&self, slot: u32) -> Option<&Outgoing> {
+        self.local.connections.get(slot as usize)?.outgoing.as_deref()
+    }
+
+    /// The generation of the connection at `slot`, if there is one.
+    pub fn generation(&self, slot: u32) -> Option<u32> {
+        self.local.connections.get(slot as usize).map(|connection| connection.generation)
+    }
+
+    /// Whether any connection ended since [`Reactor::take_closing`].
+    pub fn has_closing(&self) -> bool {
+        !self.closing.is_empty()
+    }
+
+    /// Moves the connections that ended into `list`. What waits for them should be written
+    /// once, then [`Reactor::forget`] be called.
+    pub fn take_closing(&mut self, list: &mut Vec<u32>) {
+        list.append(&mut self.closing);
+    }
+
+    /// Forgets a connection that ended.
+    pub fn forget(&mut self, slot: u32) {
+        let Some(mut connection) = self.local.connections.try_remove(slot as usize) else { return };
+        debug_assert!(connection.closing.is_some(), "only a closed connection is forgotten");
+        if let Some(outgoing) = connection.outgoing.take() {
+            self.local.pool.give(outgoing);
+        }
+        self.local.counters.connections -= 1;
+        if connection.closing != Some(CloseReason::MaximumConnectionsExceeded) {
+            self.shared.dismiss();
+        }
+        if self.closed_max > 0 {
+            if self.closed.len() == self.closed_max {
+                self.closed.pop_front();
+            }
+            let report = self.report_connection(&connection, false);
+            self.closed.push_back(report);
+        }
+    }
+
+    /// Pushes the mail of this tick.
+    pub fn push_mail(&mut self) {
+        for outbox in &mut self.outboxes {
+            outbox.push();
+        }
+    }
+
+    /// Makes the counters visible to others.
+    pub fn publish_stats(&mut self) {
+        let counters = &mut self.local.counters;
+        counters.subscriptions = self.local.subscriptions.len() as u64;
+        (counters.cache_hits, counters.cache_misses) = (0, 0);
+        for cache in &self.caches {
+            let (hits, misses) = cache.hits_and_misses();
+            counters.cache_hits += hits;
+            counters.cache_misses += misses;
+        }
+        self.shared.peers[usize::from(self.local.me)].stats.publish(counters);
+    }
+
+    /// The counters so far.
+    pub fn counters(&self) -> &Counters {
+        &self.local.counters
+    }
+
+    /// Completes the operation that came in part, and returns the bytes behind it.
+    fn handle_rest_of_partial<'a>(
+        &mut self,
+        slot: u32,
+        mut partial: Box<Partial>,
+        mut rest: &'a [u8],
+    ) -> &'a [u8] {
+        loop {
+            let missing = partial.needed - partial.bytes.len();
+            // A line of unknown length is taken up to its end, so that the buffer never holds
+            // more than one operation; a body is taken up to its known end.
+            let taken = if missing > 1 {
+                missing.min(rest.len())
+            } else {
+                memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1)
+            };
+            // A claim of a large body gets memory only as its bytes come.
+            let room = partial.bytes.capacity() - partial.bytes.len();
+            if taken > room && missing <= partial.bytes.len().max(taken) {
+                partial.bytes.reserve_exact(missing.max(taken));
+            }
+            partial.bytes.extend_from_slice(&rest[..taken]);
+            rest = &rest[taken..];
+            let connection = &mut self.local.connections[slot as usize];
+            match client_op::parse(&partial.bytes, &connection.limits) {
+                Ok(Step::Incomplete { needed }) => {
+                    partial.needed = needed;
+                    if rest.is_empty() {
+                        connection.partial = Some(partial);
+                        return rest;
+                    }
+                }
+                Ok(Step::Op { consumed, .. }) => {
+                    debug_assert_eq!(consumed, partial.bytes.len(), "one operation at a time");
+                    self.handle_whole_partial(slot, partial.bytes);
+                    return rest;
+                }
+                Err(error) => {
+                    self.handle_parse_error(slot, error);
+                    return &[];
+                }
+            }
+        }
+    }
+
+    /// An operation that came in parts is whole. A large body in it is shared as it lies there.
+    fn handle_whole_partial(&mut self, slot: u32, bytes: Vec<u8>) {
+        let limits = self.local.connections[slot as usize].limits;
+        let whole = Bytes::from(bytes);
+        if let Ok(Step::Op { op, .. }) = client_op::parse(&whole, &limits) {
+            let shared = match &op {
+                ClientOp::Publish(publish)
+                    if publish.framed.len() >= delivery::SHARED_FROM_BYTES =>
+                {
+                    Some(whole.slice_ref(publish.framed))
+                }
+                _ => None,
+            };
+            self.handle_operation(slot, op, shared.as_ref());
+        }
+    }
+
+    fn handle_operation(&mut self, slot: u32, op: ClientOp<'_>, shared: Option<&Bytes>) {
+        if self.trace {
+            self.trace_operation(slot, &op);
+        }
+        match op {
+            ClientOp::Publish(publish) => self.handle_publish(slot, &publish, shared),
+            ClientOp::Connect(json) => self.handle_connect(slot, json),
+            ClientOp::Subscribe { subject, queue, sid } => {
+                self.handle_subscribe(slot, subject, queue, sid);
+            }
+            ClientOp::Unsubscribe { sid, max } => self.handle_unsubscribe(slot, sid, max),
+            ClientOp::Ping => self.handle_ping(slot),
+            ClientOp::Pong => self.handle_pong(slot),
+            ClientOp::Ignored => {}
+        }
+    }
+
+    fn handle_publish(&mut self, slot: u32, publish: &Publish<'_>, shared: Option<&Bytes>) {
+        let connection = &mut self.local.connections[slot as usize];
+        debug_assert!(
+            connection.stage != Stage::Unauthenticated,
+            "only CONNECT is read before that"
+        );
+        let size = (publish.framed.len() - 2) as u64;
+        connection.traffic.in_messages += 1;
+        connection.traffic.in_bytes += size;
+        let agreed = connection.agreed;
+        let account = connection.account;
+        let origin = ConnectionId { peer: self.local.me, slot, generation: connection.generation };
+        self.local.counters.in_messages += 1;
+        self.local.counters.in_bytes += size;
+        if (agreed.pedantic || agreed.verbose || operations::may_be_reserved(publish))
+            && !self.check_publish(slot, publish)
+        {
+            return;
+        }
+        let message = Message {
+            account,
+            origin,
+            subject: publish.subject,
+            reply: publish.reply,
+            header_size: publish.headers.len(),
+            framed: publish.framed,
+            shared,
+        };
+        let reached = self.route(message);
+        if !reached
+            && agreed.no_responders
+            && let Some(reply) = publish.reply
+        {
+            self.answer_no_responders(slot, publish.subject, reply);
+        }
+        if !self.local.aftermath.is_empty() {
+            self.settle(origin);
+        }
+    }
+
+    /// Brings a message to everybody who wants it, and tells whether there was anybody.
+    fn route(&mut self, message: Message<'_>) -> bool {
+        let Self { caches, local, outboxes, shared, .. } = self;
+        let account = message.account as usize;
+        let me = local.me;
+        let routes =
+            caches[account].routes(me, &shared.accounts[account].interest, message.subject);
+        if routes.is_empty() {
+            return false;
+        }
+        let receivers =
+            routes.local.len() + routes.queues.len() + routes.peers.count_ones() as usize;
+        let mut place = None;
+        let message = if Local::is_shared(message.framed.len(), receivers) {
+            delivery::share(message, &mut place)
+        } else {
+            // One receiver of a body that lies in the chunk, or in a small buffer: a copy is
+            // cheaper than a count of references.
+            let shared =
+                message.shared.filter(|shared| shared.len() >= delivery::ALWAYS_SHARED_FROM_BYTES);
+            Message { shared, ..message }
+        };
+        local.heads.prepare(&message);
+        let mut reached = routes.peers != 0;
+        for slot in &routes.local {
+            reached |= local.deliver(*slot, None, &message);
+        }
+        for queue in &routes.queues {
+            reached |= local.deliver_to_queue(queue, &message, |peer, target| {
+                outboxes[usize::from(peer)].add(&message, target, &queue.name, 0);
+            });
+        }
+        let mut peers = routes.peers;
+        while peers != 0 {
+            let peer = peers.trailing_zeros() as usize;
+            peers &= peers - 1;
+            outboxes[peer].add(&message, Target::Plain, b"", 0);
+        }
+        reached
+    }
+
+    fn handle_batch(&mut self, batch: &Batch) {
+        let inbox_bytes = &self.shared.peers[usize::from(self.local.me)].inbox_bytes;
+        inbox_bytes.fetch_sub(batch.size(), std::sync::atomic::Ordering::Relaxed);
+        for delivered in batch.iter() {
+            let message = delivered.message;
+            self.local.heads.prepare(&message);
+            match delivered.target {
+                Target::Plain => {
+                    let Self { caches, local, shared, .. } = self;
+                    let account = message.account as usize;
+                    let interest = &shared.accounts[account].interest;
+                    let routes = caches[account].routes(local.me, interest, message.subject);
+                    for slot in &routes.local {
+                        local.deliver(*slot, None, &message);
+                    }
+                }
+                Target::Queue(member) => {
+                    if !self.local.deliver(member.slot, Some(member.generation), &message) {
+                        self.deliver_to_another_member(
+                            &message,
+                            delivered.queue,
+                            member,
+                            delivered.hops,
+                        );
+                    }
+                }
+            }
+            if !self.local.aftermath.is_empty() {
+                self.settle(message.origin);
+            }
+        }
+    }
+
+    /// The member of a queue group that was chosen elsewhere is gone: another one gets the message.
+    fn deliver_to_another_member(
+        &mut self,
+        message: &Message<'_>,
+        queue_name: &[u8],
+        gone: SubscriberId,
+        hops: u8,
+    ) {
+        let Self { caches, local, outboxes, shared, .. } = self;
+        let account = message.account as usize;
+        let interest = &shared.accounts[account].interest;
+        let routes = caches[account].routes(local.me, interest, message.subject);
+        let Some(queue) = routes.queues.iter().find(|queue| *queue.name == *queue_name) else {
+            return;
+        };
+        let me = local.me;
+        let start = local.random_below(queue.members.len());
+        for member in queue.members[start..].iter().chain(&queue.members[..start]) {
+            if *member == gone {
+                continue;
+            }
+            if member.peer == me {
+                if local.deliver(member.slot, Some(member.generation), message) {
+                    return;
+                }
+            } else if hops < HOPS_MAX {
+                let target = Target::Queue(*member);
+                outboxes[usize::from(member.peer)].add(message, target, queue_name, hops + 1);
+                return;
+            }
+        }
+    }
+
+    /// Does what delivering a message of `origin` brought about.
+    fn settle(&mut self, origin: ConnectionId) {
+        while let Some(slot) = self.local.aftermath.finished.pop() {
+            self.remove_subscription(slot);
+        }
+        while let Some(slot) = self.local.aftermath.slow.pop() {
+            self.close_slow(slot, CloseReason::SlowConsumerPendingBytes);
+        }
+        if let Some(behind) = self.local.aftermath.behind.take() {
+            if origin.peer != self.local.me {
+                self.outboxes[usize::from(origin.peer)].send(Mail::Pause(origin));
+                return;
+            }
+            let now = self.local.now;
+            let generation = self.generation(behind);
+            if let Some(connection) = self.local.connection(origin)
+                && connection.paused.is_none()
+            {
+                let behind = generation.map(|generation| (behind, generation));
+                connection.paused = Some(Pause { until: now + PAUSE_MAX, behind });
+                connection.stalls += 1;
+                self.local.counters.stalls += 1;
+            }
+        }
+    }
+
+    /// Tells a publisher that nobody listens, on its own subscription to the reply.
+    fn answer_no_responders(&mut self, slot: u32, subject: &[u8], reply: &[u8]) {
+        let Self { caches, local, shared, .. } = self;
+        let account = local.connections[slot as usize].account as usize;
+        let interest = &shared.accounts[account].interest;
+        let routes = caches[account].routes(local.me, interest, reply);
+        let own = routes.local.iter().find_map(|place| {
+            local.subscriptions.get(*place).filter(|subscription| subscription.connection == slot)
+        });
+        let Some(subscription) = own else { return };
+        let sid = subscription.sid.clone();
+        let size_max = reply.len() + sid.len() + subject.len() + 96;
+        local.write(slot, size_max, |out| encode::no_responders(out, reply, &sid, subject));
+        let connection = &mut local.connections[slot as usize];
+        connection.traffic.out_messages += 1;
+        local.counters.out_messages += 1;
+    }
+
+    fn handle_parse_error(&mut self, slot: u32, error: ParseError) {
+        let (reason, text) = match error {
+            ParseError::UnknownOperation => {
+                (CloseReason::ProtocolViolation, Some(error_text::UNKNOWN_OPERATION))
+            }
+            ParseError::Arguments(_) => (CloseReason::ProtocolViolation, None),
+            ParseError::ControlLineTooLong(_) => {
+                (CloseReason::MaximumControlLineExceeded, Some(error_text::CONTROL_LINE_EXCEEDED))
+            }
+            ParseError::PayloadTooLarge(_) => {
+                (CloseReason::MaximumPayloadExceeded, Some(error_text::PAYLOAD_VIOLATION))
+            }
+            ParseError::HeadersNotSupported => (CloseReason::ProtocolViolation, None),
+            ParseError::ClientError => (CloseReason::ParseError, None),
+        };
+        tracing::error!("{} - {error}", self.label(slot));
+        self.close(slot, reason, text);
+    }
+
+    /// Ends a connection: its subscriptions go at once, and the driver hears of it.
+    fn close(&mut self, slot: u32, reason: CloseReason, text: Option<&str>) {
+        let Some(connection) = self.local.connections.get_mut(slot as usize) else { return };
+        if connection.closing.is_some() {
+            return;
+        }
+        if let Some(text) = text {
+            self.local.write(slot, text.len() + 16, |out| encode::error(out, text));
+        }
+        self.remove_all_subscriptions(slot);
+        let connection = &mut self.local.connections[slot as usize];
+        connection.closing = Some(reason);
+        connection.partial = None;
+        connection.paused = None;
+        connection.last_activity = self.local.now;
+        if reason.drops_pending()
+            && let Some(outgoing) = connection.outgoing.take()
+        {
+            self.local.pool.give(outgoing);
+        }
+        self.closing.push(slot);
+        tracing::debug!("{} - Client connection closed: {}", self.label(slot), reason.as_str());
+    }
+
+    fn close_slow(&mut self, slot: u32, reason: CloseReason) {
+        let Some(connection) = self.local.connections.get(slot as usize) else { return };
+        if connection.closing.is_some() {
+            return;
+        }
+        let pending = connection.pending();
+        self.local.counters.slow_consumers += 1;
+        match reason {
+            CloseReason::SlowConsumerWriteDeadline => tracing::info!(
+                "{} - Slow Consumer Detected: WriteDeadline of {:?} exceeded with {pending} total bytes.",
+                self.label(slot),
+                self.shared.options.timers.write_deadline,
+            ),
+            _ => tracing::info!(
+                "{} - Slow Consumer Detected: MaxPending of {} Exceeded",
+                self.label(slot),
+                self.local.pending_bytes_max,
+            ),
+        }
+        self.close(slot, reason, None);
+    }
+
+    /// How log lines name a connection.
+    fn label(&self, slot: u32) -> String {
+        match self.local.connections.get(slot as usize) {
+            Some(connection) => format!("{} - cid:{}", connection.address, connection.cid),
+            None => "unknown".to_owned(),
+        }
+    }
+}
+
+fn slot_number(slot: usize) -> u32 {
+    u32::try_from(slot).expect("file descriptors end before that")
+}

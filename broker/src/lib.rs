@@ -3,14 +3,19 @@
 //! The broker can be embedded: see [`Server`]. The binary `fulmar` is the same broker with a
 //! command line around it.
 
+pub mod cli;
 pub mod config;
 mod control;
+pub mod executable;
+pub mod log;
 pub mod mesh;
 pub mod reactor;
 mod server;
 mod shared;
+mod signal;
 pub mod stats;
 
 pub use config::Options;
+pub use control::{RunError, run};
 pub use server::{Server, StartError};
 pub use shared::{Account, Peer, ReactorInbox, Shared};

@@ -1,7 +1,7 @@
 //! A broker inside a program: start it, ask for its address, stop it.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread::JoinHandle;
@@ -149,7 +149,11 @@ impl Server {
 
     /// Where clients connect, as a URL.
     pub fn client_url(&self) -> String {
-        format!("nats://{}", self.client_address)
+        let mut address = self.client_address;
+        if address.ip().is_unspecified() {
+            address.set_ip(IpAddr::from([127, 0, 0, 1]));
+        }
+        format!("nats://{address}")
     }
 
     /// Where the monitoring pages are, if there are any.
@@ -208,6 +212,12 @@ fn listen(what: &'static str, host: &str, port: u16) -> Result<TcpListener, Star
         format!("{host}:{port}")
     };
     let failed = |error| StartError::Listen { what, address: address.clone(), error };
+    if host == "0.0.0.0"
+        && let Ok(listener) = listen_on(SocketAddr::from(([0; 16], port)))
+    {
+        // All addresses, IPv6 too, as in nats-server. A machine without IPv6 goes on below.
+        return Ok(listener);
+    }
     let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the host has no address");
     for candidate in address.to_socket_addrs().map_err(failed)? {
         match listen_on(candidate) {
@@ -223,6 +233,9 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
 
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;

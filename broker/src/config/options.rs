@@ -223,7 +223,7 @@ pub struct LogOptions {
     pub traced_message_bytes_max: Option<usize>,
     /// Size at which the file is rotated; `None` is never.
     pub size_bytes_max: Option<u64>,
-    /// Rotated files that are kept; `None` is all.
+    /// Log files that are kept, the current one included; `None` is all.
     pub files_max: Option<usize>,
     /// Write to the local syslog.
     pub syslog: bool,

@@ -1,7 +1,7 @@
 //! Accepting connections and handing them to reactors.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 /// How long a connection is silent before the system asks whether the other side is there.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// Accepts until it is dropped. The number of a connection counts from 1... and is never used again.
+/// Accepts until it is dropped. Connections are numbered from 1.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -35,6 +35,8 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                 if refused {
                     tracing::error!("{address} - cid:{cid} - maximum connections exceeded");
                 }
+                // An IPv4 client of a listener for both is shown by its IPv4 address.
+                let address = SocketAddr::new(address.ip().to_canonical(), address.port());
                 let peer = &shared.peers[usize::try_from(cid).unwrap_or(0) % shared.peers.len()];
                 peer.inbox.push(Mail::Open(Box::new(Accepted { stream, address, cid, refused })));
             }

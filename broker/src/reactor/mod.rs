@@ -48,6 +48,12 @@ use crate::stats::Counters;
 
 /// How long a publisher pauses at the most before it is read again, whatever its subscribers do.
 const PAUSE_MAX: Duration = Duration::from_millis(2);
+/// Bytes of deliveries after which sockets are flushed before more of the chunk is routed: what
+/// waits longer has left the processor's cache when it is written.
+const FLUSH_BYTES: u64 = 1024 * 1024;
+/// The same for each connection that has something to write, so that a large fan-out does not
+/// become many small writes.
+const FLUSH_CONNECTION_BYTES: u64 = 48 * 1024;
 /// How often a message for a queue group is sent on to another reactor because a member was gone.
 const HOPS_MAX: u8 = 3;
 
@@ -209,26 +215,38 @@ impl Reactor {
         );
     }
 
-    /// Bytes came from the client at `slot`.
-    pub fn handle_bytes(&mut self, slot: u32, bytes: &[u8]) {
+    /// Bytes came from the client at `slot`. Returns how many were handled: fewer than there are
+    /// when so much waits to be written that it should be flushed first.
+    pub fn handle_bytes(&mut self, slot: u32, bytes: &[u8]) -> usize {
         let now = self.local.now;
-        let Some(connection) = self.local.connections.get_mut(slot as usize) else { return };
+        let Some(connection) = self.local.connections.get_mut(slot as usize) else {
+            return bytes.len();
+        };
         connection.last_received = now;
         connection.last_activity = now;
         let mut rest = bytes;
         if let Some(partial) = connection.partial.take() {
             rest = self.handle_rest_of_partial(slot, partial, rest);
         }
+        let flush_at = self.local.counters.out_bytes + FLUSH_BYTES;
         while !rest.is_empty() {
             let connection = &self.local.connections[slot as usize];
             if connection.closing.is_some() {
-                return;
+                return bytes.len();
+            }
+            if self.local.counters.out_bytes >= flush_at && self.is_flush_worthwhile(flush_at) {
+                break;
             }
             // nats-server reads nothing but CONNECT before it knows who speaks.
             if connection.stage == Stage::Unauthenticated && rest[0] | 0x20 != b'c' {
-                return self.refuse_unauthenticated(slot);
+                self.refuse_unauthenticated(slot);
+                return bytes.len();
             }
             match client_op::parse(rest, &connection.limits) {
+                Ok(Step::Op { op: ClientOp::Publish(publish), consumed }) if !self.trace => {
+                    self.handle_publish(slot, &publish, None);
+                    rest = &rest[consumed..];
+                }
                 Ok(Step::Op { op, consumed }) => {
                     self.handle_operation(slot, op, None);
                     rest = &rest[consumed..];
@@ -236,11 +254,15 @@ impl Reactor {
                 Ok(Step::Incomplete { needed }) => {
                     let partial = Partial { bytes: rest.to_vec(), needed };
                     self.local.connections[slot as usize].partial = Some(Box::new(partial));
-                    return;
+                    return bytes.len();
                 }
-                Err(error) => return self.handle_parse_error(slot, error),
+                Err(error) => {
+                    self.handle_parse_error(slot, error);
+                    return bytes.len();
+                }
             }
         }
+        bytes.len() - rest.len()
     }
 
     /// The connection's bytes ended, or reading it failed.
@@ -404,6 +426,13 @@ impl Reactor {
         &self.local.counters
     }
 
+    /// Whether so much waits for each connection on the average that a flush is not wasted.
+    #[inline(never)]
+    fn is_flush_worthwhile(&self, flush_at: u64) -> bool {
+        let written = self.local.counters.out_bytes - flush_at + FLUSH_BYTES;
+        written >= self.local.dirty.len() as u64 * FLUSH_CONNECTION_BYTES
+    }
+
     /// Completes the operation that came in part, and returns the bytes behind it.
     fn handle_rest_of_partial<'a>(
         &mut self,
@@ -466,6 +495,7 @@ impl Reactor {
         }
     }
 
+    #[inline(never)]
     fn handle_operation(&mut self, slot: u32, op: ClientOp<'_>, shared: Option<&Bytes>) {
         if self.trace {
             self.trace_operation(slot, &op);
@@ -483,6 +513,7 @@ impl Reactor {
         }
     }
 
+    #[inline]
     fn handle_publish(&mut self, slot: u32, publish: &Publish<'_>, shared: Option<&Bytes>) {
         let connection = &mut self.local.connections[slot as usize];
         debug_assert!(
@@ -524,6 +555,7 @@ impl Reactor {
     }
 
     /// Brings a message to everybody who wants it, and tells whether there was anybody.
+    #[inline]
     fn route(&mut self, message: Message<'_>) -> bool {
         let Self { caches, local, outboxes, shared, .. } = self;
         let account = message.account as usize;

@@ -1,0 +1,280 @@
+//! The broker as a process: banner, files for other programs, signals, the end.
+
+use std::path::PathBuf;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::files::{Ports, PortsFile, urls, write_pid};
+use crate::cli::Start;
+use crate::config::conf::System;
+use crate::config::{self, Authentication, Options};
+use crate::{Server, StartError, executable};
+
+/// A `max_payload` from here on is warned of, as nats-server does.
+const PAYLOAD_WARNING_BYTES: usize = 8 * 1024 * 1024;
+
+/// Why the process ends with an error.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The broker did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A file for other programs could not be written.
+    #[error("cannot write {what} {path}: {error}")]
+    File {
+        /// Which one.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// Signals cannot be received.
+    #[error("cannot receive signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Runs a broker until a signal ends it.
+///
+/// # Errors
+///
+/// It did not start, or the files other programs wait for could not be written.
+pub fn run(start: Start) -> Result<(), RunError> {
+    let name = executable::name();
+    announce(&name, &start.options);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::Signals)?;
+    let entered = runtime.enter();
+    // Before anybody learns that the process is there: an early signal must not kill it.
+    let signals = Signals::new().map_err(RunError::Signals)?;
+    drop(entered);
+
+    let server = match Server::start(start.options.clone()) {
+        Ok(server) => server,
+        Err(error) => {
+            crate::fatal!("{error}");
+            return Err(error.into());
+        }
+    };
+    let options = &start.options;
+    tracing::info!("ID:       {}", server.server_id());
+    tracing::info!(
+        "Listening for client connections on {}:{}",
+        options.host,
+        server.client_address().port()
+    );
+    if let (Some(monitoring), Some(address)) = (&options.monitoring, server.monitoring_address()) {
+        let host = monitoring.host.as_deref().unwrap_or(&options.host);
+        tracing::info!("Starting http monitor on {host}:{}", address.port());
+    }
+    if let Some(path) = &options.pid_file {
+        write_pid(path).map_err(|error| RunError::File {
+            what: "the pid file",
+            path: path.clone(),
+            error,
+        })?;
+    }
+    let ports_file = write_ports(&server, options)?;
+    tracing::info!("Server is ready");
+
+    runtime.block_on(attend(server, signals, &start));
+    drop(ports_file);
+    tracing::info!("Server Exiting..");
+    Ok(())
+}
+
+fn announce(name: &str, options: &Options) {
+    tracing::info!("Starting {name}");
+    tracing::info!("Version:  {}", fulmar_protocol::NATS_VERSION);
+    tracing::info!("Fulmar:   {}", env!("CARGO_PKG_VERSION"));
+    if let Some(server_name) = &options.server_name {
+        tracing::info!("Name:     {server_name}");
+    }
+    if let Some((path, digest)) = &options.config_file {
+        tracing::info!("Using configuration file: {} ({digest})", path.display());
+    }
+    if options.limits.payload_bytes_max > PAYLOAD_WARNING_BYTES {
+        tracing::warn!(
+            "Maximum payloads over 8 MB are generally discouraged and could lead to poor performance: max_payload is {} bytes",
+            options.limits.payload_bytes_max
+        );
+    }
+    let plain = match &options.authentication {
+        Authentication::None => false,
+        Authentication::Token(token) => !token.is_bcrypt(),
+        Authentication::Users { users, .. } => users.iter().any(|user| !user.password.is_bcrypt()),
+    };
+    if plain {
+        tracing::warn!("Plaintext passwords detected, use nkeys or bcrypt");
+    }
+}
+
+fn write_ports(server: &Server, options: &Options) -> Result<Option<PortsFile>, RunError> {
+    let Some(directory) = &options.ports_file_dir else { return Ok(None) };
+    let ports = Ports {
+        nats: urls("nats", server.client_address()),
+        monitoring: server
+            .monitoring_address()
+            .map(|address| urls("http", address))
+            .unwrap_or_default(),
+        ..Ports::default()
+    };
+    match PortsFile::write(directory, &ports) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) => {
+            Err(RunError::File { what: "the ports file in", path: directory.clone(), error })
+        }
+    }
+}
+
+/// Does what signals ask for until the broker has ended.
+async fn attend(server: Server, mut signals: Signals, start: &Start) {
+    loop {
+        match signals.next().await {
+            Asked::Stop | Asked::Terminate => {
+                tracing::info!("Initiating Shutdown...");
+                let stopping = tokio::task::spawn_blocking(move || server.shutdown());
+                // It does not panic; if it did, the process ends all the same.
+                let _ = stopping.await;
+                return;
+            }
+            Asked::LameDuck => break,
+            Asked::Reload => reload(start),
+            Asked::Reopen => reopen(start),
+        }
+    }
+    tracing::info!("Entering lame duck mode, stop accepting new clients");
+    server.enter_lame_duck_mode();
+    let commands = server.commands();
+    let mut ended = tokio::task::spawn_blocking(move || server.wait());
+    loop {
+        tokio::select! {
+            _ = &mut ended => {
+                tracing::info!("Initiating Shutdown...");
+                return;
+            }
+            asked = signals.next() => match asked {
+                Asked::Stop => {
+                    // A full queue has a Stop in it already, and a closed one has ended.
+                    let _ = commands.try_send(super::Command::Stop);
+                }
+                Asked::Reopen => reopen(start),
+                // As in nats-server: whoever asked for lame duck mode has asked for the end.
+                Asked::Terminate | Asked::LameDuck | Asked::Reload => {}
+            },
+        }
+    }
+}
+
+fn reopen(start: &Start) {
+    match start.log.reopen() {
+        Ok(()) => tracing::info!("File log re-opened"),
+        Err(error) => tracing::error!("the log file cannot be opened again: {error}"),
+    }
+}
+
+/// Takes over what of the configuration can change while the broker runs: where and what it
+/// logs. Any other change refuses all of them.
+fn reload(start: &Start) {
+    if start.options.config_file.is_none() {
+        return tracing::error!(
+            "Failed to reload server configuration: no configuration file was given with -c"
+        );
+    }
+    let loaded = match config::load(&start.flags, &System) {
+        Ok(loaded) => loaded,
+        Err(diagnostics) => {
+            for diagnostic in diagnostics {
+                tracing::error!("Failed to reload server configuration: {diagnostic}");
+            }
+            return;
+        }
+    };
+    if let Some(change) = unsupported_change(&start.options, &loaded.options) {
+        return tracing::error!("Failed to reload server configuration: {change}");
+    }
+    if let Err(error) = start.log.reconfigure(&loaded.options.log) {
+        return tracing::error!("Failed to reload server configuration: {error}");
+    }
+    tracing::info!("Reloaded server configuration");
+}
+
+/// The first difference that does not concern the log.
+fn unsupported_change(old: &Options, new: &Options) -> Option<String> {
+    let differences: [(&str, bool, String); 8] = [
+        ("host", old.host != new.host, format!("old={}, new={}", old.host, new.host)),
+        ("port", old.port != new.port, format!("old={}, new={}", old.port, new.port)),
+        (
+            "server_name",
+            old.server_name != new.server_name,
+            format!("old={:?}, new={:?}", old.server_name, new.server_name),
+        ),
+        (
+            "authorization",
+            old.authentication != new.authentication,
+            "users, passwords and tokens are read at the start".to_owned(),
+        ),
+        (
+            "http_port",
+            old.monitoring != new.monitoring,
+            format!("old={:?}, new={:?}", old.monitoring, new.monitoring),
+        ),
+        ("limits", old.limits != new.limits, format!("old={:?}, new={:?}", old.limits, new.limits)),
+        ("timers", old.timers != new.timers, format!("old={:?}, new={:?}", old.timers, new.timers)),
+        (
+            "other options",
+            {
+                let mut same = new.clone();
+                same.log = old.log.clone();
+                same.config_file = old.config_file.clone();
+                same != *old
+            },
+            "only logging can be reloaded in this version".to_owned(),
+        ),
+    ];
+    differences
+        .into_iter()
+        .find(|(_, differs, _)| *differs)
+        .map(|(name, _, values)| format!("config reload not supported for {name}: {values}"))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Terminate,
+    Reload,
+    Reopen,
+    LameDuck,
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+    user_1: Signal,
+    user_2: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+            user_1: signal(SignalKind::user_defined1())?,
+            user_2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.terminate.recv() => Asked::Terminate,
+            _ = self.hangup.recv() => Asked::Reload,
+            _ = self.user_1.recv() => Asked::Reopen,
+            _ = self.user_2.recv() => Asked::LameDuck,
+        }
+    }
+}

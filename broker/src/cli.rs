@@ -39,7 +39,9 @@ pub fn main<E: Display>(
     match follow(&name, arguments, run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
-            complain(&format!("{name}: {text}"));
+            if !text.is_empty() {
+                complain(&format!("{name}: {text}"));
+            }
             ExitCode::FAILURE
         }
     }
@@ -76,8 +78,14 @@ fn follow<E: Display>(
         complain(&lines(&loaded.remarks));
     }
     let log = log::install(&loaded.options.log).map_err(|error| error.to_string())?;
+    let logged = &loaded.options.log;
+    let log_is_elsewhere = logged.file.is_some() || logged.syslog || logged.remote_syslog.is_some();
     let start = Start { options: loaded.options, flags, log: log.clone() };
-    let result = run(start).map_err(|error| error.to_string());
+    let result = run(start).map_err(|error| {
+        crate::fatal!("{error}");
+        // Said once: the log is standard error, unless it is somewhere else.
+        if log_is_elsewhere { error.to_string() } else { String::new() }
+    });
     log.flush(FLUSH_PATIENCE);
     result
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 
@@ -101,6 +101,7 @@ impl Server {
             peers.push(Peer {
                 inbox: Arc::new(Inbox::new(waker)),
                 inbox_bytes: Arc::new(AtomicUsize::new(0)),
+                rounds_pushed: AtomicU64::new(0),
                 stats: ReactorStats::default(),
             });
             polls.push(poll);
@@ -260,11 +261,10 @@ fn default_reactor_count() -> usize {
 }
 
 fn info(options: &Options, server_id: &str, address: SocketAddr) -> Info {
-    let (host, port) =
-        match options.client_advertise.as_deref().map(|advertised| split_host(advertised)) {
-            Some((host, port)) => (host.to_owned(), port.unwrap_or(address.port())),
-            None => (options.host.clone(), address.port()),
-        };
+    let (host, port) = match options.client_advertise.as_deref().map(split_host) {
+        Some((host, port)) => (host.to_owned(), port.unwrap_or(address.port())),
+        None => (options.host.clone(), address.port()),
+    };
     Info {
         server_id: server_id.to_owned(),
         server_name: options.server_name.clone().unwrap_or_else(|| server_id.to_owned()),

@@ -2,7 +2,7 @@
 //! counters. Nothing here is locked on the path of a message.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
 use fulmar_protocol::info::Info;
@@ -50,6 +50,9 @@ pub struct Peer {
     pub inbox: Arc<ReactorInbox>,
     /// Bytes of messages in its inbox.
     pub inbox_bytes: Arc<AtomicUsize>,
+    /// Rounds of pushes to several peers that it has finished; see
+    /// [`Round`](crate::mesh::mail::Round).
+    pub rounds_pushed: AtomicU64,
     /// Its counters.
     pub stats: ReactorStats,
 }

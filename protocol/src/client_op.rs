@@ -5,6 +5,7 @@
 //! the caller keeps the bytes and calls again with more.
 
 use memchr::memchr;
+use serde::de::IgnoredAny;
 
 use crate::line::{Arguments, is_beginning_of, parse_size, starts_with_verb};
 
@@ -246,11 +247,19 @@ fn parse_other<'a>(buffer: &'a [u8], limits: &Limits) -> Result<Step<'a>, ParseE
             }
         }),
         Verb::Connect => {
-            with_line(buffer, 7, limits, |line| Ok(ClientOp::Connect(line.trim_ascii_start())))
+            // The blank after the verb is no argument.
+            let from = if buffer.get(7).is_some_and(|byte| is_blank(*byte)) { 8 } else { 7 };
+            with_line(buffer, from, limits, |line| Ok(ClientOp::Connect(line.trim_ascii_start())))
         }
         Verb::Ping => with_line(buffer, 4, limits, |_| Ok(ClientOp::Ping)),
         Verb::Pong => with_line(buffer, 4, limits, |_| Ok(ClientOp::Pong)),
-        Verb::Ok | Verb::Info => with_line(buffer, 3, limits, |_| Ok(ClientOp::Ignored)),
+        Verb::Ok => with_line(buffer, 3, limits, |_| Ok(ClientOp::Ignored)),
+        Verb::Info => {
+            with_line(buffer, 5, limits, |line| match serde_json::from_slice::<IgnoredAny>(line) {
+                Ok(_) => Ok(ClientOp::Ignored),
+                Err(_) => Err(ParseError::Arguments("INFO")),
+            })
+        }
         Verb::Err => with_line(buffer, 4, limits, |_| Err(ParseError::ClientError)),
     }
 }
@@ -490,6 +499,7 @@ mod tests {
         check(b"PONG\r\n", Ok(ClientOp::Pong));
         check(b"+OK\r\n", Ok(ClientOp::Ignored));
         check(b"INFO {}\r\n", Ok(ClientOp::Ignored));
+        check(b"INFO {\r\n", Err(ParseError::Arguments("INFO")));
         check(b"-ERR 'oops'\r\n", Err(ParseError::ClientError));
         check(b"CONNECT {\"verbose\":false}\r\n", Ok(ClientOp::Connect(b"{\"verbose\":false}")));
         check(b"RS+ foo\r\n", Err(ParseError::UnknownOperation));

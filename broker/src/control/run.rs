@@ -51,15 +51,9 @@ pub fn run(start: Start) -> Result<(), RunError> {
     let signals = Signals::new().map_err(RunError::Signals)?;
     drop(entered);
 
-    let server = match Server::start(start.options.clone()) {
-        Ok(server) => server,
-        Err(error) => {
-            crate::fatal!("{error}");
-            return Err(error.into());
-        }
-    };
+    let server = Server::start(start.options.clone())?;
     let options = &start.options;
-    tracing::info!("ID:       {}", server.server_id());
+    tracing::info!("  ID:       {}", server.server_id());
     tracing::info!(
         "Listening for client connections on {}:{}",
         options.host,
@@ -87,10 +81,10 @@ pub fn run(start: Start) -> Result<(), RunError> {
 
 fn announce(name: &str, options: &Options) {
     tracing::info!("Starting {name}");
-    tracing::info!("Version:  {}", fulmar_protocol::NATS_VERSION);
-    tracing::info!("Fulmar:   {}", env!("CARGO_PKG_VERSION"));
+    tracing::info!("  Version:  {}", fulmar_protocol::NATS_VERSION);
+    tracing::info!("  Fulmar:   {}", env!("CARGO_PKG_VERSION"));
     if let Some(server_name) = &options.server_name {
-        tracing::info!("Name:     {server_name}");
+        tracing::info!("  Name:     {server_name}");
     }
     if let Some((path, digest)) = &options.config_file {
         tracing::info!("Using configuration file: {} ({digest})", path.display());

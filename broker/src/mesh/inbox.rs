@@ -30,9 +30,19 @@ impl<T, W: Wake> Inbox<T, W> {
 
     /// Adds `mail`, and wakes the owner if it sleeps. Never blocks.
     pub fn push(&self, mail: T) {
+        self.push_quietly(mail);
+        self.notify();
+    }
+
+    /// Adds `mail` without waking the owner. [`Inbox::notify`] must follow.
+    pub fn push_quietly(&self, mail: T) {
         self.queue.push(mail);
-        // Pairs with the fence in `prepare_to_sleep`: either the owner sees this mail, or this
-        // thread sees that the owner sleeps.
+    }
+
+    /// Wakes the owner if it sleeps.
+    pub fn notify(&self) {
+        // Pairs with the fence in `prepare_to_sleep`: either the owner sees the mail pushed
+        // before, or this thread sees that the owner sleeps.
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
             self.waker.wake();

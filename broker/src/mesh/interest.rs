@@ -73,7 +73,7 @@ impl Routes {
     }
 
     /// How many subscriptions it names.
-    pub fn len(&self) -> usize {
+    pub fn subscription_count(&self) -> usize {
         self.local.len() + self.queues.iter().map(|queue| queue.members.len()).sum::<usize>()
     }
 

@@ -10,8 +10,8 @@ use super::interest::{PeerId, SubscriberId};
 
 /// Bytes of messages that may wait in an inbox before those who push stop reading their sockets.
 pub const INBOX_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Bytes after which a batch is pushed before the tick ends.
-const BATCH_BYTES: usize = 256 * 1024;
+/// Bytes of a batch after which all batches are pushed before the tick ends.
+pub const BATCH_BYTES: usize = 256 * 1024;
 
 /// A connection, for the whole process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,20 @@ pub struct Batch {
     shared: Vec<Bytes>,
     messages: Vec<Envelope>,
     size: usize,
+    /// Which round of pushes of which peer it belongs to, if that had several receivers.
+    round: Option<Round>,
+}
+
+/// One time that a peer pushed batches to several others.
+///
+/// A receiver must not deliver before all others have theirs: somebody could answer a message
+/// here, and the answer overtake the message on its way to a third peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// Who pushes.
+    pub peer: PeerId,
+    /// Its number.
+    pub number: u64,
 }
 
 /// One message of a batch, by its places in it.
@@ -157,6 +171,11 @@ impl Batch {
         })
     }
 
+    /// The round it was pushed in, if that had several receivers.
+    pub fn round(&self) -> Option<Round> {
+        self.round
+    }
+
     /// Memory it stands for.
     pub fn size(&self) -> usize {
         self.size
@@ -169,35 +188,45 @@ pub struct Outbox<T, W> {
     /// Bytes of all batches in the inbox, whoever pushed them.
     queued: Arc<AtomicUsize>,
     batch: Option<Box<Batch>>,
+    pushed: bool,
 }
 
 impl<T: From<Box<Batch>>, W: Wake> Outbox<T, W> {
     /// An outbox to the peer with this inbox and this count of bytes in it.
     pub fn new(inbox: Arc<Inbox<T, W>>, queued: Arc<AtomicUsize>) -> Self {
-        Self { inbox, queued, batch: None }
+        Self { inbox, queued, batch: None, pushed: false }
     }
 
     /// Adds a message to the batch.
     pub fn add(&mut self, message: &Message<'_>, target: Target, queue: &[u8], hops: u8) {
-        let batch = self.batch.get_or_insert_default();
-        batch.add(message, target, queue, hops);
-        if batch.size() >= BATCH_BYTES {
-            self.push();
-        }
+        self.batch.get_or_insert_default().add(message, target, queue, hops);
     }
 
-    /// Pushes the batch, if there is one. Called at the end of each tick, before sockets are
-    /// flushed, so that nobody hears of a message's effect before its receivers have it.
-    pub fn push(&mut self) {
-        if let Some(batch) = self.batch.take() {
+    /// Bytes of the batch.
+    pub fn size(&self) -> usize {
+        self.batch.as_ref().map_or(0, |batch| batch.size())
+    }
+
+    /// Pushes the batch, if there is one, as part of `round`. [`Outbox::notify`] must follow
+    /// when the round is over.
+    pub fn push(&mut self, round: Option<Round>) {
+        if let Some(mut batch) = self.batch.take() {
+            batch.round = round;
             self.queued.fetch_add(batch.size(), Ordering::Relaxed);
-            self.inbox.push(T::from(batch));
+            self.inbox.push_quietly(T::from(batch));
+            self.pushed = true;
         }
     }
 
-    /// Pushes something that is not a message, behind the messages of this tick.
-    pub fn send(&mut self, mail: T) {
-        self.push();
+    /// Wakes the peer if something was pushed to it.
+    pub fn notify(&mut self) {
+        if std::mem::take(&mut self.pushed) {
+            self.inbox.notify();
+        }
+    }
+
+    /// Pushes something that is not a message, with no order to messages.
+    pub fn send(&self, mail: T) {
         self.inbox.push(mail);
     }
 

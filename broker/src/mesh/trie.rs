@@ -9,6 +9,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use fulmar_protocol::subject::tokens;
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 /// Values by filter; `T` is what a filter leads to.
 pub(super) struct Trie<T> {
@@ -21,6 +22,9 @@ pub(super) struct Trie<T> {
 const NONE: u32 = u32::MAX;
 /// The node all filters begin at.
 const ROOT: u32 = 0;
+
+/// What is still to be walked: a node, and the rest of the subject from its level on.
+type Branch<'a> = (u32, Option<&'a [u8]>);
 
 struct Node<T> {
     children: Children,
@@ -125,9 +129,7 @@ impl<T> Trie<T> {
 
     /// Calls `found` with the value of each filter that matches `subject`.
     pub(super) fn for_each_match<'a>(&'a self, subject: &[u8], mut found: impl FnMut(&'a T)) {
-        // The branches still to be walked: a node, and the rest of the subject from its level on.
-        let mut branches: smallvec::SmallVec<[(u32, Option<&[u8]>); 16]> =
-            smallvec::SmallVec::new();
+        let mut branches: SmallVec<[Branch<'_>; 16]> = SmallVec::new();
         branches.push((ROOT, Some(subject)));
         while let Some((node, rest)) = branches.pop() {
             let node_ref = &self.nodes[node as usize];

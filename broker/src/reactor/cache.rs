@@ -63,7 +63,7 @@ impl RouteCache {
     }
 
     /// How many answers are remembered, good or stale.
-    pub fn len(&self) -> usize {
+    pub fn entry_count(&self) -> usize {
         self.places.iter().flatten().count()
     }
 
@@ -79,7 +79,7 @@ impl RouteCache {
                     .as_ref()
                     .is_none_or(|answer| answer.hash == hash && answer.subject == subject)
             })
-            .unwrap_or(if self.misses % 2 == 0 { first } else { first ^ 1 });
+            .unwrap_or(if self.misses.is_multiple_of(2) { first } else { first ^ 1 });
         let buckets = interest.buckets(subject, hash);
         let stamp = interest.stamp(buckets);
         let answer = self.places[index].get_or_insert_with(|| {
@@ -91,9 +91,9 @@ impl RouteCache {
                 routes: Routes::default(),
             })
         });
-        self.remembered -= answer.routes.len();
+        self.remembered -= answer.routes.subscription_count();
         interest.routes(me, subject, hash, &mut answer.routes);
-        self.remembered += answer.routes.len();
+        self.remembered += answer.routes.subscription_count();
         answer.hash = hash;
         answer.buckets = buckets;
         answer.stamp = stamp;
@@ -111,7 +111,8 @@ impl RouteCache {
                 *place = None;
             }
         }
-        self.remembered = self.places[kept].as_ref().map_or(0, |answer| answer.routes.len());
+        self.remembered =
+            self.places[kept].as_ref().map_or(0, |answer| answer.routes.subscription_count());
     }
 }
 
@@ -157,7 +158,7 @@ mod tests {
         for number in 0..100_000 {
             assert_eq!(cache.routes(0, &interest, format!("a.{number}").as_bytes()).local, [1]);
         }
-        assert!(cache.len() <= PLACE_COUNT);
+        assert!(cache.entry_count() <= PLACE_COUNT);
         assert!(cache.remembered <= PLACE_COUNT);
     }
 }

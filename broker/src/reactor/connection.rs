@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use fulmar_protocol::client_op;
+use fulmar_protocol::connect::Connect;
 
 use super::close_reason::CloseReason;
 use super::outgoing::{Outgoing, Pool};
@@ -148,6 +149,8 @@ pub struct Pause {
     pub until: Instant,
     /// Until this local connection has caught up; `None` for one of another reactor.
     pub behind: Option<(u32, u32)>,
+    /// What is read then is little: the subscriber is close to its limit.
+    pub sparing: bool,
 }
 
 impl Connection {
@@ -186,6 +189,23 @@ impl Connection {
             paused: None,
             traffic: Traffic::default(),
             stalls: 0,
+        }
+    }
+
+    /// What the CONNECTs of this client add up to, without its credentials, which are not kept.
+    pub fn connect_so_far(&self) -> Connect {
+        let Some(identity) = &self.identity else { return Connect::default() };
+        Connect {
+            verbose: self.agreed.verbose,
+            pedantic: self.agreed.pedantic,
+            name: identity.name.to_string(),
+            lang: identity.lang.to_string(),
+            version: identity.version.to_string(),
+            protocol: i64::from(self.agreed.asynchronous_info),
+            echo: self.agreed.echo,
+            headers: self.agreed.headers,
+            no_responders: self.agreed.no_responders,
+            ..Connect::default()
         }
     }
 

@@ -24,8 +24,8 @@ pub(super) const ALWAYS_SHARED_FROM_BYTES: usize = 32 * 1024;
 /// Bytes that wait for a subscriber from which on publishers to it pause, as long as it reads.
 /// What waits beyond that falls out of the processor's cache and only costs.
 pub(super) const BEHIND_BYTES: usize = 1024 * 1024;
-/// A subscriber that took nothing for so long is not waited for.
-const WAITED_FOR: Duration = Duration::from_millis(10);
+/// A subscriber that took nothing for so long is not waited for, until it is close to its limit.
+const WAITED_FOR: Duration = Duration::from_millis(100);
 
 /// Connections, subscriptions and buffers of one reactor: what a delivery touches.
 pub(super) struct Local {
@@ -53,7 +53,15 @@ pub(super) struct Aftermath {
     /// Connections for which too much waits.
     pub(super) slow: Vec<u32>,
     /// A connection that is behind, for which the publisher should pause.
-    pub(super) behind: Option<u32>,
+    pub(super) behind: Option<Behind>,
+}
+
+/// A connection that is behind with what is published.
+#[derive(Clone, Copy)]
+pub(super) struct Behind {
+    pub(super) slot: u32,
+    /// More than three quarters of what may wait for it does.
+    pub(super) near_limit: bool,
 }
 
 impl Aftermath {
@@ -125,15 +133,23 @@ impl Local {
         }
         let pending = connection.pending();
         if pending > BEHIND_BYTES {
+            let near_limit = pending > self.pending_bytes_max / 4 * 3;
             if self.drops_when_behind {
-                if pending > self.pending_bytes_max / 4 * 3 {
+                if near_limit {
                     self.counters.dropped_messages += 1;
                     return false;
                 }
-            } else if connection.blocked_since.is_some()
-                && self.now.duration_since(connection.written_at) < WAITED_FOR
+            } else if near_limit
+                || (connection.blocked_since.is_some()
+                    && self.now.duration_since(connection.written_at) < WAITED_FOR)
             {
-                self.aftermath.behind = Some(connection_slot);
+                let behind = self
+                    .aftermath
+                    .behind
+                    .get_or_insert(Behind { slot: connection_slot, near_limit });
+                if near_limit {
+                    *behind = Behind { slot: connection_slot, near_limit };
+                }
             }
         }
         subscription.delivered += 1;

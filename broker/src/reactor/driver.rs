@@ -143,7 +143,7 @@ impl Driver {
         } else {
             for slot in &self.ready {
                 match self.reactor.readiness(*slot) {
-                    Readiness::Now => earlier(now),
+                    Readiness::Now | Readiness::Sparingly => earlier(now),
                     Readiness::After(at) => earlier(at),
                     Readiness::Never => {}
                 }
@@ -193,16 +193,18 @@ impl Driver {
         }
         let ready = std::mem::take(&mut self.ready);
         let share = (buffer.len() / ready.len()).max(READ_BYTES_MIN);
-        let buffer = &mut buffer[..share];
         for slot in ready {
-            match self.reactor.readiness(slot) {
+            let share = match self.reactor.readiness(slot) {
                 Readiness::Never => continue,
                 Readiness::After(_) => {
                     self.ready.push(slot);
                     continue;
                 }
-                Readiness::Now => {}
-            }
+                Readiness::Sparingly => READ_BYTES_MIN,
+                Readiness::Now => share,
+            };
+            self.reactor.resume(slot);
+            let buffer = &mut buffer[..share];
             let Some(Some(socket)) = self.sockets.get_mut(slot as usize) else { continue };
             match socket.stream.read(buffer) {
                 Ok(0) => {

@@ -35,18 +35,21 @@ pub(super) fn may_be_reserved(publish: &Publish<'_>) -> bool {
 
 impl Reactor {
     pub(super) fn handle_connect(&mut self, slot: u32, json: &[u8]) {
-        let connect = match Connect::parse(json) {
+        let connection = &self.local.connections[slot as usize];
+        let before = connection.connect_so_far();
+        let first = connection.identity.is_none();
+        let connect = match before.changed_by(json) {
             Ok(connect) => connect,
             Err(error) => {
                 tracing::error!("{} - CONNECT cannot be read: {error}", self.label(slot));
                 return self.close(slot, CloseReason::ProtocolViolation, None);
             }
         };
-        if self.local.connections[slot as usize].identity.is_some() {
+        if !first {
             // A second CONNECT begins anew.
             self.remove_all_subscriptions(slot);
         }
-        let Some(user) = authenticate(&self.shared, &connect) else {
+        let Some(user) = self.authenticate(slot, &connect) else {
             self.local.counters.authentication_failures += 1;
             let user =
                 connect.user.as_deref().map_or(String::new(), |user| format!(" - User {user:?}"));
@@ -98,7 +101,7 @@ impl Reactor {
         if queue == Some(SYSTEM_QUEUE) {
             return self.write_error(slot, &error_text::subscription_violation(subject, queue));
         }
-        if limits.subscriptions_max.is_some_and(|max| connection.sids.len() >= max) {
+        if limits.subscriptions_max.is_some_and(|max| connection.sids.count() >= max) {
             return self.write_error(slot, error_text::SUBSCRIPTIONS_EXCEEDED);
         }
         let tokens = fulmar_protocol::subject::tokens(subject).count();
@@ -130,7 +133,8 @@ impl Reactor {
     pub(super) fn handle_ping(&mut self, slot: u32) {
         self.local.write(slot, 8, |out| out.extend_from_slice(b"PONG\r\n"));
         let connection = &mut self.local.connections[slot as usize];
-        if connection.stage == Stage::Ready {
+        // A PING before CONNECT is a person's, or a probe's.
+        if connection.stage == Stage::Ready && connection.identity.is_some() {
             connection.stage = Stage::Pinged;
             if connection.agreed.asynchronous_info {
                 self.write_info(slot, true);
@@ -237,9 +241,8 @@ impl Reactor {
                 let more = if shown < body.len() { "..." } else { "" };
                 tracing::trace!("{label} - <<- MSG_PAYLOAD: [{:?}{more}]", text(&body[..shown]));
             }
-            // A CONNECT has secrets in it: it is traced by its length.
             ClientOp::Connect(json) => {
-                tracing::trace!("{label} - <<- [CONNECT {} bytes]", json.len())
+                tracing::trace!("{label} - <<- [CONNECT {}]", without_secrets(json));
             }
             ClientOp::Subscribe { subject, queue, sid } => tracing::trace!(
                 "{label} - <<- [SUB {} {}{}]",
@@ -255,6 +258,17 @@ impl Reactor {
             ClientOp::Ping => tracing::trace!("{label} - <<- [PING]"),
             ClientOp::Pong => tracing::trace!("{label} - <<- [PONG]"),
             ClientOp::Ignored => {}
+        }
+    }
+
+    /// The user a client is let in as; `None` when it is not. Who was let in and presents nothing
+    /// new stays who it is.
+    fn authenticate(&self, slot: u32, connect: &Connect) -> Option<String> {
+        let presents_nothing =
+            connect.user.is_none() && connect.pass.is_none() && connect.auth_token.is_none();
+        match &self.local.connections[slot as usize].identity {
+            Some(identity) if presents_nothing => Some(identity.user.to_string()),
+            _ => authenticate(&self.shared, connect),
         }
     }
 
@@ -304,10 +318,28 @@ impl Reactor {
     }
 }
 
+/// A CONNECT as a log may show it.
+fn without_secrets(json: &[u8]) -> String {
+    const SECRETS: [&str; 4] = ["pass", "auth_token", "jwt", "sig"];
+    let text = String::from_utf8_lossy(json);
+    if !SECRETS.iter().any(|name| text.contains(name)) {
+        return text.into_owned();
+    }
+    let Ok(serde_json::Value::Object(mut fields)) = serde_json::from_slice(json) else {
+        return "[REDACTED]".to_owned();
+    };
+    for name in SECRETS {
+        if let Some(value) = fields.get_mut(name) {
+            *value = "[REDACTED]".into();
+        }
+    }
+    serde_json::Value::Object(fields).to_string()
+}
+
 /// The user a client is let in as, which is empty where no user is asked for; `None` when it is
 /// not let in.
 fn authenticate(shared: &Shared, connect: &Connect) -> Option<String> {
-    if connect.account.as_ref().is_some_and(|account| !account.is_empty()) {
+    if connect.new_account || connect.account.as_ref().is_some_and(|account| !account.is_empty()) {
         return None;
     }
     let same =

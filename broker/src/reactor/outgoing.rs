@@ -38,6 +38,10 @@ struct Insertion {
 /// Memory of segments that were written out.
 #[derive(Debug, Default)]
 pub struct Pool {
+    #[expect(
+        clippy::vec_box,
+        reason = "boxes are what connections hold: they move in and out as they are"
+    )]
     outgoings: Vec<Box<Outgoing>>,
     buffers: Vec<Vec<u8>>,
     buffer_bytes: usize,

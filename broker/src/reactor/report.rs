@@ -150,7 +150,7 @@ impl Reactor {
             pending_bytes: connection.pending(),
             traffic: connection.traffic,
             stalls: connection.stalls,
-            subscription_count: connection.sids.len(),
+            subscription_count: connection.sids.count(),
             name: text(|identity| &identity.name),
             lang: text(|identity| &identity.lang),
             version: text(|identity| &identity.version),

@@ -65,7 +65,7 @@ impl Subscriptions {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.slab.len()
     }
 
@@ -145,7 +145,7 @@ impl Sids {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         match &self.places {
             Places::Few(list) => list.len(),
             Places::Many(many) => many.table.len(),
@@ -200,7 +200,7 @@ mod tests {
             });
             sids.add(&all, slot);
             assert_eq!(sids.find(&all, &sid), Some(slot));
-            assert_eq!(sids.len(), number + 1);
+            assert_eq!(sids.count(), number + 1);
         }
         assert_eq!(sids.find(&all, b"sid-100"), None);
         for slot in sids.iter().collect::<Vec<_>>() {
@@ -208,6 +208,6 @@ mod tests {
             let subscription = all.remove(slot);
             assert_eq!(sids.find(&all, &subscription.sid), None);
         }
-        assert_eq!((sids.len(), all.len()), (0, 0));
+        assert_eq!((sids.count(), all.count()), (0, 0));
     }
 }

@@ -1,0 +1,219 @@
+//! Every scenario and the program itself, tiny, against a real server.
+//!
+//! The server is the program named by `FULMAR_BENCH_SERVER`; without that the workspace's own
+//! `fulmar`, which is built first if need be. These tests say that the load, the counting and the
+//! reports work, not how fast anything is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use fulmar_benches::measure::Metric;
+use fulmar_benches::report::Report;
+use fulmar_benches::scenario::{self, Size};
+use fulmar_benches::server::{Launcher, Server, ServerSpec};
+
+const COMPARE: &str = env!("CARGO_BIN_EXE_compare");
+
+/// The server that all tests use.
+static SERVER: LazyLock<PathBuf> = LazyLock::new(|| {
+    if let Some(path) = std::env::var_os("FULMAR_BENCH_SERVER") {
+        return path.into();
+    }
+    // Of the same profile as `compare`, whose folder is named after it.
+    let folder = Path::new(COMPARE).parent().and_then(Path::file_name).expect("target/<profile>");
+    let profile = if folder == "debug" { "dev".as_ref() } else { folder };
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", "fulmar", "--bin", "fulmar", "--profile"]);
+    build.arg(profile);
+    let status = build.status().expect("cargo runs, it started this test");
+    assert!(status.success(), "fulmar does not build");
+    Path::new(COMPARE).with_file_name("fulmar")
+});
+
+fn spec() -> ServerSpec {
+    ServerSpec { label: "server".to_owned(), path: SERVER.clone(), args: vec![] }
+}
+
+fn start() -> Server {
+    Server::start(&spec(), &Launcher::BoundToParent(COMPARE.into())).expect("the server starts")
+}
+
+/// Runs `compare` to its end.
+fn compare(args: &[&str]) -> Output {
+    Command::new(COMPARE).args(args).output().expect("compare runs")
+}
+
+/// Polls until `condition` holds; for what happens in other processes.
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "never: {what}");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn every_scenario_runs_and_counts() {
+    let size = Size {
+        measure_time: Duration::from_millis(40),
+        warm_up_time: Duration::from_millis(10),
+        ahead_bytes_max: 100_000,
+        connections: 50,
+        subscriptions: 2_000,
+    };
+    for scenario in scenario::ALL {
+        let server = scenario.needs_server().then(start);
+        let measurement = scenario
+            .run(server.as_ref(), &size)
+            .unwrap_or_else(|error| panic!("{}: {error:#}", scenario.name));
+        assert!(measurement.values[&Metric::Count] > 0.0, "{}", scenario.name);
+        assert!(measurement.values[&Metric::RatePerSecond] > 0.0, "{}", scenario.name);
+        let has_latencies = measurement.values.contains_key(&Metric::LatencyNsP99);
+        assert_eq!(has_latencies, scenario.name.starts_with("request"), "{}", scenario.name);
+    }
+}
+
+#[test]
+fn tables_and_plots_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = SERVER.display();
+    let output = compare(&[
+        "--servers",
+        &format!("one={path},two={path}"),
+        "--scenarios",
+        "1-1-16,request-1,idle,relay-16",
+        "--rounds",
+        "2",
+        "--seconds",
+        "0.03",
+        "--connections",
+        "20",
+        "--out",
+        folder.path().to_str().unwrap(),
+    ]);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(printed.contains("one / two"), "{printed}");
+
+    let names: Vec<String> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let file = |ending: &str| {
+        let name = names.iter().find(|name| name.ends_with(ending));
+        let name = name.unwrap_or_else(|| panic!("no *{ending} in {names:?}"));
+        fs::read_to_string(folder.path().join(name)).unwrap()
+    };
+    let report: Report = serde_json::from_str(&file(".json")).unwrap();
+    assert_eq!(report.labels(), ["one", "two"]);
+    for scenario in &report.scenarios {
+        for server in &scenario.servers {
+            assert_eq!(server.rounds.iter().flatten().count(), 2, "{}", scenario.name);
+        }
+    }
+    let page = file(".md");
+    assert!(page.contains("1-1-16") && page.contains("-latency.svg"), "{page}");
+    // Where this machine keeps its programs is not for the record.
+    let server_folder = SERVER.parent().unwrap().to_str().unwrap();
+    assert!(!page.contains(server_folder), "{page}");
+    for picture in ["-cpu.svg", "-rate.svg", "-memory.svg", "-latency.svg"] {
+        let picture = file(picture);
+        assert!(picture.starts_with("<svg") && picture.ends_with("</svg>\n"));
+        assert!(!picture.contains("NaN") && !picture.contains("inf"), "{picture}");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_start_is_a_failed_round() {
+    let output = compare(&[
+        "--servers",
+        "broken=/bin/false",
+        "--scenarios",
+        "1-1-16",
+        "--quick",
+        "--no-files",
+    ]);
+    assert!(!output.status.success());
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(errors.contains("1-1-16, broken, round 1: broken did not start"), "{errors}");
+}
+
+#[test]
+fn bad_arguments_are_one_clear_line() {
+    let check = |args: &[&str], expected: &str| {
+        let output = compare(args);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && errors.contains(expected), "{errors}");
+    };
+    check(&["--servers", "x=/nowhere/server"], "there is no program /nowhere/server");
+    check(&["--seconds", "0"], "between 0.01 and 60 seconds");
+    check(&["--servers", "a=/bin/false", "--scenarios", "nonsense"], "no scenario \"nonsense\"");
+}
+
+#[test]
+fn a_server_does_not_outlive_a_comparison_that_was_killed() {
+    let mut comparison = Command::new(COMPARE)
+        .args(["--servers", &format!("server={}", SERVER.display())])
+        .args(["--scenarios", "1-1-16", "--seconds", "60", "--no-files"])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("compare runs");
+    let children = format!("/proc/{0}/task/{0}/children", comparison.id());
+    let name = SERVER.file_stem().unwrap().to_str().unwrap()[..].to_owned();
+    let mut server = String::new();
+    eventually("the server runs", || {
+        server = fs::read_to_string(&children).unwrap_or_default().trim().to_owned();
+        let command = fs::read_to_string(format!("/proc/{server}/comm")).unwrap_or_default();
+        !server.is_empty() && name.starts_with(command.trim())
+    });
+    comparison.kill().unwrap();
+    comparison.wait().unwrap();
+    eventually("the server is gone", || {
+        let status = fs::read_to_string(format!("/proc/{server}/status")).unwrap_or_default();
+        // What nobody waits for may stay behind as a zombie, which does nothing any more.
+        status.is_empty() || status.contains("State:\tZ")
+    });
+}
+
+#[test]
+fn a_server_behind_a_wrapper_is_measured_and_ended_itself() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let wrapper = folder.path().join("wrapper");
+    fs::write(&wrapper, format!("#!/bin/sh\n'{}' \"$@\"\nexit 0\n", SERVER.display())).unwrap();
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    let spec = ServerSpec { label: "wrapped".to_owned(), path: wrapper, args: vec![] };
+
+    let server = Server::start(&spec, &Launcher::Direct).expect("the server starts");
+    let process = format!("/proc/{}/exe", server.meter().pid());
+    assert_eq!(fs::read_link(&process).unwrap(), SERVER.canonicalize().unwrap());
+    drop(server);
+    eventually("the server is gone", || fs::read_link(&process).is_err());
+}
+
+#[test]
+fn a_server_that_dies_is_reported_and_not_waited_for() {
+    let server = start();
+    let size = Size {
+        measure_time: Duration::from_secs(15),
+        warm_up_time: Duration::from_millis(10),
+        ahead_bytes_max: 0,
+        connections: 1,
+        subscriptions: 1,
+    };
+    let scenario = scenario::ALL.into_iter().find(|scenario| scenario.name == "1-1-128").unwrap();
+    let begin = Instant::now();
+    let error = std::thread::scope(|scope| {
+        let running = scope.spawn(|| scenario.run(Some(&server), &size));
+        std::thread::park_timeout(Duration::from_millis(300));
+        let pid = i32::try_from(server.meter().pid()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        running.join().unwrap().unwrap_err()
+    });
+    assert!(begin.elapsed() < size.measure_time, "{error:#}");
+    assert!(format!("{error:#}").contains("the server closed the connection"), "{error:#}");
+}

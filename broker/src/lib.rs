@@ -10,12 +10,14 @@ pub mod executable;
 pub mod log;
 pub mod mesh;
 pub mod reactor;
+mod reload;
 mod server;
 mod shared;
 mod signal;
 pub mod stats;
+mod verifier;
 
 pub use config::Options;
 pub use control::{RunError, run};
-pub use server::{Server, StartError};
-pub use shared::{Account, Peer, ReactorInbox, Shared};
+pub use server::{ReloadError, Server, StartError};
+pub use shared::{Account, Live, Peer, ReactorInbox, Shared};

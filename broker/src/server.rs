@@ -1,11 +1,10 @@
 //! A broker inside a program: start it, ask for its address, stop it.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
+use std::{fmt, io};
 
 use data_encoding::BASE32_NOPAD;
 use fulmar_protocol::NATS_VERSION;
@@ -14,11 +13,10 @@ use tokio::sync::mpsc;
 
 use crate::config::{Authentication, Options};
 use crate::control::{self, Command};
-use crate::mesh::inbox::Inbox;
-use crate::mesh::interest::{Interest, PEER_COUNT_MAX};
+use crate::mesh::interest::PEER_COUNT_MAX;
 use crate::reactor::{self, PollWaker, Reactor};
-use crate::shared::{Account, Peer, Shared};
-use crate::stats::ReactorStats;
+use crate::reload;
+use crate::shared::{Live, Shared};
 
 /// Connections that may wait to be accepted: a thousand clients that come at once find room.
 const BACKLOG: i32 = 4096;
@@ -33,11 +31,11 @@ const COMMANDS_MAX: usize = 16;
 /// server.shutdown();
 /// # Ok::<(), fulmar::StartError>(())
 /// ```
-#[derive(Debug)]
 pub struct Server {
     client_address: SocketAddr,
     monitoring_address: Option<SocketAddr>,
     server_id: String,
+    shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
     control: Option<JoinHandle<()>>,
 }
@@ -68,6 +66,27 @@ pub enum StartError {
     Option(String),
 }
 
+/// Why settings were not taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// A change needs a restart.
+    #[error("{0}")]
+    NotSupported(String),
+    /// The system refused a thread.
+    #[error("cannot compare passwords with their hashes: {0}")]
+    System(io::Error),
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("client_address", &self.client_address)
+            .field("monitoring_address", &self.monitoring_address)
+            .field("server_id", &self.server_id)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Server {
     /// Starts a broker. It accepts clients when this returns.
     ///
@@ -94,32 +113,17 @@ impl Server {
         let server_id = random_server_id().map_err(system("the server's identity"))?;
         let reactor_count = reactor_count(&options)?;
         let mut polls = Vec::new();
-        let mut peers = Vec::new();
+        let mut wakers = Vec::new();
         for _ in 0..reactor_count {
             let poll = mio::Poll::new().map_err(system("a poll"))?;
-            let waker = PollWaker::new(&poll).map_err(system("a waker"))?;
-            peers.push(Peer {
-                inbox: Arc::new(Inbox::new(waker)),
-                inbox_bytes: Arc::new(AtomicUsize::new(0)),
-                rounds_pushed: AtomicU64::new(0),
-                stats: ReactorStats::default(),
-            });
+            wakers.push(PollWaker::new(&poll).map_err(system("a waker"))?);
             polls.push(poll);
         }
         let info = info(&options, &server_id, client_address);
-        let shared = Arc::new(Shared {
-            info,
-            accounts: vec![Account {
-                name: Shared::GLOBAL_ACCOUNT.to_owned(),
-                interest: Interest::new(),
-            }],
-            peers,
-            connection_count: AtomicUsize::new(0),
-            lame_duck: AtomicBool::new(false),
-            started: SystemTime::now(),
-            started_at: Instant::now(),
-            options,
-        });
+        let shared = Shared::new(options, info, wakers)
+            .map_err(system("a thread that compares passwords"))?;
+        let shared = Arc::new(shared);
+        let held = shared.clone();
 
         let mut reactors = Vec::new();
         for (number, poll) in polls.into_iter().enumerate() {
@@ -140,7 +144,14 @@ impl Server {
         let control =
             control::Control { shared, listener, monitoring, reactors, commands: receiver };
         let control = control.spawn().map_err(system("the control thread"))?;
-        Ok(Self { client_address, monitoring_address, server_id, commands, control: Some(control) })
+        Ok(Self {
+            client_address,
+            monitoring_address,
+            server_id,
+            shared: held,
+            commands,
+            control: Some(control),
+        })
     }
 
     /// Where clients connect.
@@ -165,6 +176,27 @@ impl Server {
     /// The server's id, as INFO shows it.
     pub fn server_id(&self) -> &str {
         &self.server_id
+    }
+
+    /// The settings now.
+    pub fn options(&self) -> Options {
+        self.shared.live().options.clone()
+    }
+
+    /// Takes new settings over while clients stay connected; those who would not be let in any
+    /// more are closed. Returns the names of the settings that changed.
+    ///
+    /// # Errors
+    ///
+    /// A change needs a restart; then nothing changes.
+    pub fn reload(&self, options: Options) -> Result<Vec<&'static str>, ReloadError> {
+        let live = self.shared.live();
+        let changed =
+            reload::changes(&live.options, &options).map_err(ReloadError::NotSupported)?;
+        let info = info(&options, &self.server_id, self.client_address);
+        let live = Live { options, info, loaded: SystemTime::now() };
+        self.shared.reload(live).map_err(ReloadError::System)?;
+        Ok(changed)
     }
 
     /// Closes all connections and waits until everything has ended.

@@ -21,7 +21,9 @@ macro_rules! counters {
         impl Counters {
             /// Adds another reactor's.
             pub fn add(&mut self, other: &Self) {
+                let fanout_max = self.fanout_max.max(other.fanout_max);
                 $(self.$name += other.$name;)*
+                self.fanout_max = fanout_max;
             }
         }
 
@@ -66,14 +68,12 @@ counters! {
     cache_misses,
     /// Answers that are remembered now.
     cache_entries,
-    /// The most subscriptions one message had.
+    /// The most subscriptions an answer ever named.
     fanout_max,
-    /// Subscriptions that messages had, summed over cache misses.
+    /// Subscriptions that the answers remembered now name, all together.
     fanout_sum,
     /// Failed attempts to authenticate.
     authentication_failures,
-    /// Bytes of outgoing data that wait for clients now.
-    pending_bytes,
 }
 
 /// What a reactor does in a tick, measured.

@@ -93,6 +93,38 @@ pub enum Authentication {
     },
 }
 
+impl Authentication {
+    /// Whether `user`, who was let in when `before` was in force, is still let in. Passwords are
+    /// not kept: one that changed has to be presented again.
+    pub fn still_lets_in(&self, before: &Self, user: &str) -> bool {
+        match (self, before) {
+            (Self::None, _) => true,
+            (Self::Token(now), Self::Token(before)) => now == before,
+            (
+                Self::Users { users, no_auth_user },
+                Self::Users { users: users_before, no_auth_user: default_before },
+            ) => {
+                // Whoever came without credentials is let in as long as there is such a user.
+                let password = |list: &[UserPassword]| {
+                    list.iter().find(|known| known.user == user).map(|known| known.password.clone())
+                };
+                (no_auth_user == default_before || default_before.as_deref() != Some(user))
+                    && password(users).is_some_and(|now| password(users_before) == Some(now))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether any secret is a bcrypt hash.
+    pub fn has_hashes(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Token(token) => token.is_bcrypt(),
+            Self::Users { users, .. } => users.iter().any(|user| user.password.is_bcrypt()),
+        }
+    }
+}
+
 /// A user who presents a password.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserPassword {

@@ -57,7 +57,8 @@ impl Control {
         // The listener is closed when the task is gone.
         let _ = accepting.await;
         if command == Command::LameDuck {
-            let timers = &self.shared.options.timers;
+            let live = self.shared.live();
+            let timers = &live.options.timers;
             let grace = timers.lame_duck_grace_period;
             let over = timers.lame_duck_duration.saturating_sub(grace);
             self.shared.lame_duck.store(true, Ordering::Relaxed);

@@ -135,7 +135,7 @@ async fn attend(server: Server, mut signals: Signals, start: &Start) {
                 return;
             }
             Asked::LameDuck => break,
-            Asked::Reload => reload(start),
+            Asked::Reload => reload(&server, start),
             Asked::Reopen => reopen(start),
         }
     }
@@ -169,69 +169,34 @@ fn reopen(start: &Start) {
     }
 }
 
-/// Takes over what of the configuration can change while the broker runs: where and what it
-/// logs. Any other change refuses all of them.
-fn reload(start: &Start) {
+/// Reads the configuration again and takes it over, all of it or nothing.
+fn reload(server: &Server, start: &Start) {
+    let failed = |what: &dyn std::fmt::Display| {
+        tracing::error!("Failed to reload server configuration: {what}")
+    };
     if start.options.config_file.is_none() {
-        return tracing::error!(
-            "Failed to reload server configuration: no configuration file was given with -c"
-        );
+        return failed(&"no configuration file was given with -c");
     }
     let loaded = match config::load(&start.flags, &System) {
         Ok(loaded) => loaded,
-        Err(diagnostics) => {
-            for diagnostic in diagnostics {
-                tracing::error!("Failed to reload server configuration: {diagnostic}");
-            }
-            return;
+        Err(diagnostics) => return diagnostics.iter().for_each(|diagnostic| failed(diagnostic)),
+    };
+    let (log_before, log) = (server.options().log, loaded.options.log.clone());
+    if let Err(error) = start.log.reconfigure(&log) {
+        return failed(&error);
+    }
+    let changed = match server.reload(loaded.options) {
+        Ok(changed) => changed,
+        Err(error) => {
+            // The old log was good until now; if it cannot be had again, the new one stays.
+            let _ = start.log.reconfigure(&log_before);
+            return failed(&error);
         }
     };
-    if let Some(change) = unsupported_change(&start.options, &loaded.options) {
-        return tracing::error!("Failed to reload server configuration: {change}");
-    }
-    if let Err(error) = start.log.reconfigure(&loaded.options.log) {
-        return tracing::error!("Failed to reload server configuration: {error}");
+    for name in changed {
+        tracing::info!("Reloaded: {name}");
     }
     tracing::info!("Reloaded server configuration");
-}
-
-/// The first difference that does not concern the log.
-fn unsupported_change(old: &Options, new: &Options) -> Option<String> {
-    let differences: [(&str, bool, String); 8] = [
-        ("host", old.host != new.host, format!("old={}, new={}", old.host, new.host)),
-        ("port", old.port != new.port, format!("old={}, new={}", old.port, new.port)),
-        (
-            "server_name",
-            old.server_name != new.server_name,
-            format!("old={:?}, new={:?}", old.server_name, new.server_name),
-        ),
-        (
-            "authorization",
-            old.authentication != new.authentication,
-            "users, passwords and tokens are read at the start".to_owned(),
-        ),
-        (
-            "http_port",
-            old.monitoring != new.monitoring,
-            format!("old={:?}, new={:?}", old.monitoring, new.monitoring),
-        ),
-        ("limits", old.limits != new.limits, format!("old={:?}, new={:?}", old.limits, new.limits)),
-        ("timers", old.timers != new.timers, format!("old={:?}, new={:?}", old.timers, new.timers)),
-        (
-            "other options",
-            {
-                let mut same = new.clone();
-                same.log = old.log.clone();
-                same.config_file = old.config_file.clone();
-                same != *old
-            },
-            "only logging can be reloaded in this version".to_owned(),
-        ),
-    ];
-    differences
-        .into_iter()
-        .find(|(_, differs, _)| *differs)
-        .map(|(name, _, values)| format!("config reload not supported for {name}: {values}"))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

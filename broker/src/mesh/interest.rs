@@ -55,6 +55,8 @@ pub struct Routes {
     pub peers: u64,
     /// Queue groups; one member of each gets the message.
     pub queues: Vec<QueueRoute>,
+    /// Subscriptions in all of these, those of other reactors one by one.
+    pub fanout: usize,
 }
 
 /// The members of one queue group that want a message, over all filters that match.
@@ -82,6 +84,7 @@ impl Routes {
         self.local.clear();
         self.peers = 0;
         self.queues.clear();
+        self.fanout = 0;
     }
 }
 
@@ -335,6 +338,7 @@ impl Subscribers {
             Self::Many(groups) => {
                 groups.plain.list.iter().for_each(|id| collect_plain(me, *id, routes));
                 for (name, members) in &groups.queues {
+                    routes.fanout += members.list.len();
                     // A group is its name: members that came by different filters share it.
                     match routes.queues.iter_mut().find(|queue| queue.name == *name) {
                         Some(queue) => queue.members.extend_from_slice(&members.list),
@@ -349,6 +353,7 @@ impl Subscribers {
 }
 
 fn collect_plain(me: PeerId, id: SubscriberId, routes: &mut Routes) {
+    routes.fanout += 1;
     if id.peer == me {
         routes.local.push(id.slot);
     } else {

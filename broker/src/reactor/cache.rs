@@ -15,8 +15,22 @@ const REMEMBERED_SUBSCRIPTIONS_MAX: usize = 4 * 1024 * 1024;
 pub struct RouteCache {
     places: Box<[Option<Box<Answer>>]>,
     remembered: usize,
-    hits: u64,
-    misses: u64,
+    counts: CacheCounts,
+}
+
+/// What a cache did so far, and what is in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    /// Answers that were remembered when they were asked for.
+    pub hits: u64,
+    /// Answers that were not.
+    pub misses: u64,
+    /// Answers remembered now, good or stale.
+    pub entries: u64,
+    /// Subscriptions those name, all together.
+    pub fanout_sum: u64,
+    /// The most subscriptions an answer ever named.
+    pub fanout_max: u64,
 }
 
 struct Answer {
@@ -36,7 +50,11 @@ impl Default for RouteCache {
 impl RouteCache {
     /// Remembers nothing.
     pub fn new() -> Self {
-        Self { places: (0..PLACE_COUNT).map(|_| None).collect(), remembered: 0, hits: 0, misses: 0 }
+        Self {
+            places: (0..PLACE_COUNT).map(|_| None).collect(),
+            remembered: 0,
+            counts: CacheCounts::default(),
+        }
     }
 
     /// Those who want a message to `subject`, as the reactor `me` sees it.
@@ -50,26 +68,21 @@ impl RouteCache {
                 && answer.subject == subject
                 && answer.stamp == interest.stamp(answer.buckets)
             {
-                self.hits += 1;
+                self.counts.hits += 1;
                 return &self.places[index].as_ref().expect("it was looked at just now").routes;
             }
         }
         self.ask(me, interest, subject, hash)
     }
 
-    /// How often an answer was remembered, and how often it was not.
-    pub fn hits_and_misses(&self) -> (u64, u64) {
-        (self.hits, self.misses)
-    }
-
-    /// How many answers are remembered, good or stale.
-    pub fn entry_count(&self) -> usize {
-        self.places.iter().flatten().count()
+    /// What it did so far, and what is in it.
+    pub fn counts(&self) -> CacheCounts {
+        self.counts
     }
 
     #[inline(never)]
     fn ask(&mut self, me: PeerId, interest: &Interest, subject: &[u8], hash: u64) -> &Routes {
-        self.misses += 1;
+        self.counts.misses += 1;
         let first = place(hash);
         // The place that has this subject already, a free one, or by turns one of the two.
         let index = [first, first ^ 1]
@@ -79,10 +92,12 @@ impl RouteCache {
                     .as_ref()
                     .is_none_or(|answer| answer.hash == hash && answer.subject == subject)
             })
-            .unwrap_or(if self.misses.is_multiple_of(2) { first } else { first ^ 1 });
+            .unwrap_or(if self.counts.misses.is_multiple_of(2) { first } else { first ^ 1 });
         let buckets = interest.buckets(subject, hash);
         let stamp = interest.stamp(buckets);
+        let counts = &mut self.counts;
         let answer = self.places[index].get_or_insert_with(|| {
+            counts.entries += 1;
             Box::new(Answer {
                 hash,
                 buckets,
@@ -92,8 +107,11 @@ impl RouteCache {
             })
         });
         self.remembered -= answer.routes.subscription_count();
+        counts.fanout_sum -= answer.routes.fanout as u64;
         interest.routes(me, subject, hash, &mut answer.routes);
         self.remembered += answer.routes.subscription_count();
+        counts.fanout_sum += answer.routes.fanout as u64;
+        counts.fanout_max = counts.fanout_max.max(answer.routes.fanout as u64);
         answer.hash = hash;
         answer.buckets = buckets;
         answer.stamp = stamp;
@@ -111,8 +129,9 @@ impl RouteCache {
                 *place = None;
             }
         }
-        self.remembered =
-            self.places[kept].as_ref().map_or(0, |answer| answer.routes.subscription_count());
+        let routes = &self.places[kept].as_ref().expect("it is the one that is kept").routes;
+        self.remembered = routes.subscription_count();
+        (self.counts.entries, self.counts.fanout_sum) = (1, routes.fanout as u64);
     }
 }
 
@@ -136,19 +155,44 @@ mod tests {
         interest.add(Filter::parse(filter.as_bytes()).unwrap(), &shared, None, id);
     }
 
+    fn hits_and_misses(cache: &RouteCache) -> (u64, u64) {
+        (cache.counts().hits, cache.counts().misses)
+    }
+
     #[test]
     fn an_answer_is_good_until_the_interest_in_it_changes() {
         let (interest, mut cache) = (Interest::new(), RouteCache::new());
         add(&interest, "a", 1);
         assert_eq!(cache.routes(0, &interest, b"a").local, [1]);
         assert_eq!(cache.routes(0, &interest, b"a").local, [1]);
-        assert_eq!(cache.hits_and_misses(), (1, 1));
+        assert_eq!(hits_and_misses(&cache), (1, 1));
         add(&interest, "other", 2);
         assert_eq!(cache.routes(0, &interest, b"a").local, [1]);
-        assert_eq!(cache.hits_and_misses(), (2, 1));
+        assert_eq!(hits_and_misses(&cache), (2, 1));
         add(&interest, "*", 3);
         assert_eq!(cache.routes(0, &interest, b"a").local, [1, 3]);
-        assert_eq!(cache.hits_and_misses(), (2, 2));
+        assert_eq!(hits_and_misses(&cache), (2, 2));
+    }
+
+    #[test]
+    fn fanout_is_that_of_all_reactors() {
+        let (interest, mut cache) = (Interest::new(), RouteCache::new());
+        for (slot, peer) in [(1, 0), (2, 1), (3, 1), (4, 2)] {
+            let shared: Arc<[u8]> = Arc::from(&b"a"[..]);
+            let queue: Arc<[u8]> = Arc::from(&b"group"[..]);
+            let id = SubscriberId { slot, generation: 0, peer };
+            let queue = (slot == 4).then_some(&queue);
+            interest.add(Filter::parse(b"a").unwrap(), &shared, queue, id);
+        }
+        add(&interest, "b", 5);
+        for subject in [&b"a"[..], b"b", b"nobody", b"a"] {
+            cache.routes(0, &interest, subject);
+        }
+        let expected = CacheCounts { hits: 1, misses: 3, entries: 3, fanout_sum: 5, fanout_max: 4 };
+        assert_eq!(cache.counts(), expected);
+        add(&interest, "*", 6);
+        cache.routes(0, &interest, b"nobody");
+        assert_eq!((cache.counts().entries, cache.counts().fanout_sum), (3, 6));
     }
 
     #[test]
@@ -158,7 +202,10 @@ mod tests {
         for number in 0..100_000 {
             assert_eq!(cache.routes(0, &interest, format!("a.{number}").as_bytes()).local, [1]);
         }
-        assert!(cache.entry_count() <= PLACE_COUNT);
+        let counts = cache.counts();
+        assert!(counts.entries <= PLACE_COUNT as u64);
+        assert_eq!(counts.entries, cache.places.iter().flatten().count() as u64);
+        assert_eq!(counts.fanout_sum, counts.entries);
         assert!(cache.remembered <= PLACE_COUNT);
     }
 }

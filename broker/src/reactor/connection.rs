@@ -23,6 +23,8 @@ pub struct Connection {
     pub account: u32,
     /// What CONNECT agreed on.
     pub agreed: Agreed,
+    /// CONNECT's `protocol`.
+    pub protocol: i64,
     /// How far the handshake is.
     pub stage: Stage,
     /// What it may send.
@@ -43,8 +45,10 @@ pub struct Connection {
     pub last_activity: Instant,
     /// When something came from it last.
     pub last_received: Instant,
-    /// The round trip to it, once measured.
+    /// The round trip to it: from accept to CONNECT at first, then from PING to PONG.
     pub rtt: Option<Duration>,
+    /// When a PONG last measured it.
+    pub rtt_measured_at: Option<Instant>,
     /// When the oldest unanswered PING went out.
     pub ping_sent: Option<Instant>,
     /// How many PINGs are unanswered.
@@ -101,10 +105,20 @@ impl Default for Agreed {
 pub enum Stage {
     /// Credentials are needed and were not given yet.
     Unauthenticated,
+    /// What it presented is being compared; nothing more is read meanwhile.
+    Verifying,
     /// It may work.
     Ready,
     /// It has sent its first PING: it may be sent INFO at any time.
     Pinged,
+}
+
+impl Stage {
+    /// Whether it was let in.
+    #[inline]
+    pub fn may_work(self) -> bool {
+        matches!(self, Self::Ready | Self::Pinged)
+    }
 }
 
 /// The beginning of an operation.
@@ -169,6 +183,7 @@ impl Connection {
             address,
             account: 0,
             agreed: Agreed::default(),
+            protocol: 0,
             stage,
             limits,
             closing: None,
@@ -180,6 +195,7 @@ impl Connection {
             last_activity: now,
             last_received: now,
             rtt: None,
+            rtt_measured_at: None,
             ping_sent: None,
             pings_unanswered: 0,
             ping_due: now,
@@ -201,7 +217,7 @@ impl Connection {
             name: identity.name.to_string(),
             lang: identity.lang.to_string(),
             version: identity.version.to_string(),
-            protocol: i64::from(self.agreed.asynchronous_info),
+            protocol: self.protocol,
             echo: self.agreed.echo,
             headers: self.agreed.headers,
             no_responders: self.agreed.no_responders,

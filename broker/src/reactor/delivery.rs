@@ -12,6 +12,8 @@ use slab::Slab;
 use super::connection::Connection;
 use super::outgoing::Pool;
 use super::subscriptions::Subscriptions;
+use super::trace::trace_delivery;
+use crate::config::LogOptions;
 use crate::mesh::interest::{PeerId, QueueRoute};
 use crate::mesh::mail::{ConnectionId, Message, Target};
 use crate::stats::Counters;
@@ -41,6 +43,8 @@ pub(super) struct Local {
     pub(super) pending_bytes_max: usize,
     /// Drop for a subscriber that is behind, instead of pausing the publisher.
     pub(super) drops_when_behind: bool,
+    /// How deliveries are shown in the log, if they are.
+    pub(super) traced: Option<LogOptions>,
     pub(super) now: Instant,
     pub(super) random: u64,
 }
@@ -168,8 +172,12 @@ impl Local {
         connection.traffic.out_bytes += size as u64;
         self.counters.out_messages += 1;
         self.counters.out_bytes += size as u64;
-        let (outgoing, is_new) = connection.outgoing(&mut self.pool);
         let sid = &subscription.sid[..];
+        if let Some(log) = &self.traced {
+            let label = format!("{} - cid:{}", connection.address, connection.cid);
+            trace_delivery(&label, sid, message, skipped == 0, log);
+        }
+        let (outgoing, is_new) = connection.outgoing(&mut self.pool);
         let head_size = head.len() + sid.len() + tail.len();
         match message.shared {
             None => {

@@ -25,13 +25,7 @@ pub(super) struct Ended {
 impl Ended {
     /// Remembers `max` connections.
     pub(super) fn new(max: usize) -> Self {
-        Self {
-            reports: VecDeque::new(),
-            max,
-            first: 0,
-            listed_from: 0,
-            subscription_count: 0,
-        }
+        Self { reports: VecDeque::new(), max, first: 0, listed_from: 0, subscription_count: 0 }
     }
 
     /// Remembers one more, and forgets the oldest one for it.

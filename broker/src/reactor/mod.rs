@@ -16,13 +16,14 @@ mod close_reason;
 pub mod connection;
 mod delivery;
 mod driver;
+mod ended;
 mod operations;
 pub mod outgoing;
 mod report;
 pub mod subscriptions;
 mod timers;
+mod trace;
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -38,13 +39,14 @@ pub use self::close_reason::CloseReason;
 use self::connection::{Connection, Partial, Pause, Stage};
 use self::delivery::{Aftermath, Heads, Local};
 pub use self::driver::{PollWaker, run};
+use self::ended::Ended;
 use self::outgoing::{Outgoing, Pool};
-pub use self::report::{Answer, ConnectionReport, Page, SubscriptionReport};
+pub use self::report::{Answer, ConnectionReport, End, Page, SubscriptionReport};
 use self::subscriptions::Subscriptions;
 use self::timers::{LameDuck, Timers};
 use crate::mesh::interest::{PeerId, SubscriberId};
 use crate::mesh::mail::{BATCH_BYTES, Batch, ConnectionId, Message, Outbox, Round, Target};
-use crate::shared::Shared;
+use crate::shared::{Live, Shared};
 use crate::stats::Counters;
 
 /// How long a publisher pauses at the most for a subscriber that is behind before it is read
@@ -72,23 +74,30 @@ pub enum Mail {
         /// The subscriber is close to its limit.
         near_limit: bool,
     },
+    /// What a client presented was compared with a hash.
+    Verified {
+        /// The client.
+        connection: ConnectionId,
+        /// It was the right password.
+        right: bool,
+    },
     /// A new connection.
     Open(Box<Accepted>),
+    /// The settings changed.
+    Reload(Arc<Live>),
     /// What is asked of it about its connections, for monitoring.
     Connections {
-        /// Where to go on.
-        from: u32,
+        /// Where to go on; 0 is the beginning.
+        from: u64,
         /// Ended connections, not open ones.
         ended: bool,
-        /// Their subscriptions too.
-        subscriptions: bool,
         /// Where the answer goes.
         answer: Answer<Page<ConnectionReport>>,
     },
     /// What is asked of it about its subscriptions, for monitoring.
     Subscriptions {
-        /// Where to go on.
-        from: u32,
+        /// Where to go on; 0 is the beginning.
+        from: u64,
         /// Where the answer goes.
         answer: Answer<Page<SubscriptionReport>>,
     },
@@ -125,6 +134,8 @@ pub struct Accepted {
 /// The connections of one thread.
 pub struct Reactor {
     shared: Arc<Shared>,
+    /// The settings it was told last.
+    live: Arc<Live>,
     caches: Vec<RouteCache>,
     outboxes: Vec<Outbox<Mail, PollWaker>>,
     local: Local,
@@ -132,8 +143,7 @@ pub struct Reactor {
     lame_duck: Option<LameDuck>,
     /// Connections that ended since the driver asked.
     closing: Vec<u32>,
-    closed: VecDeque<ConnectionReport>,
-    closed_max: usize,
+    ended: Ended,
     next_generation: u32,
     /// How many rounds of pushes had several receivers.
     round: u64,
@@ -157,7 +167,8 @@ impl Reactor {
     /// The reactor number `me`, without connections. `seed` decides which member of a queue
     /// group gets which message.
     pub fn new(me: PeerId, shared: Arc<Shared>, seed: u64, now: Instant) -> Self {
-        let options = &shared.options;
+        let live = shared.live();
+        let options = &live.options;
         let outboxes = shared
             .peers
             .iter()
@@ -174,6 +185,7 @@ impl Reactor {
             heads: Heads::default(),
             pending_bytes_max: options.limits.pending_bytes_max,
             drops_when_behind: options.no_fast_producer_stall,
+            traced: options.log.trace.then(|| options.log.clone()),
             now,
             random: seed | 1,
         };
@@ -184,11 +196,11 @@ impl Reactor {
             timers: Timers::default(),
             lame_duck: None,
             closing: Vec::new(),
-            closed: VecDeque::new(),
-            closed_max: options.max_closed_clients.div_ceil(shared.peers.len().max(1)),
+            ended: Ended::new(options.max_closed_clients.div_ceil(shared.peers.len().max(1))),
             next_generation: 0,
             round: 0,
             trace: options.log.trace,
+            live,
             shared,
         }
     }
@@ -201,12 +213,12 @@ impl Reactor {
     /// A client connected: INFO is written to it, and its place returned.
     pub fn handle_open(&mut self, address: SocketAddr, cid: u64) -> u32 {
         let limits = client_op::Limits {
-            control_line_bytes_max: self.shared.options.limits.control_line_bytes_max,
-            payload_bytes_max: self.shared.options.limits.payload_bytes_max,
+            control_line_bytes_max: self.live.options.limits.control_line_bytes_max,
+            payload_bytes_max: self.live.options.limits.payload_bytes_max,
             headers: false,
         };
         let stage =
-            if self.shared.info.auth_required { Stage::Unauthenticated } else { Stage::Ready };
+            if self.live.info.auth_required { Stage::Unauthenticated } else { Stage::Ready };
         self.next_generation = self.next_generation.wrapping_add(1);
         let now = self.local.now;
         let connection = Connection::new(self.next_generation, cid, address, stage, limits, now);
@@ -251,10 +263,17 @@ impl Reactor {
             if self.local.counters.out_bytes >= flush_at && self.is_flush_worthwhile(flush_at) {
                 break;
             }
-            // nats-server reads nothing but CONNECT before it knows who speaks.
-            if connection.stage == Stage::Unauthenticated && rest[0] | 0x20 != b'c' {
-                self.refuse_unauthenticated(slot);
-                return bytes.len();
+            if !connection.stage.may_work() {
+                if connection.stage == Stage::Verifying {
+                    let partial = Partial { bytes: rest.to_vec(), needed: rest.len() + 1 };
+                    self.local.connections[slot as usize].partial = Some(Box::new(partial));
+                    return bytes.len();
+                }
+                // nats-server reads nothing but CONNECT before it knows who speaks.
+                if rest[0] | 0x20 != b'c' {
+                    self.refuse_unauthenticated(slot);
+                    return bytes.len();
+                }
             }
             match client_op::parse(rest, &connection.limits) {
                 Ok(Step::Op { op: ClientOp::Publish(publish), consumed }) if !self.trace => {
@@ -306,7 +325,7 @@ impl Reactor {
         let Some(connection) = self.local.connections.get_mut(slot as usize) else { return };
         if connection.blocked_since.is_none() {
             connection.blocked_since = Some(now);
-            let deadline = now + self.shared.options.timers.write_deadline;
+            let deadline = now + self.live.options.timers.write_deadline;
             self.timers.set(connection, slot, deadline);
         }
     }
@@ -316,12 +335,44 @@ impl Reactor {
         match mail {
             Mail::Messages(batch) => self.handle_batch(&batch),
             Mail::Pause { connection, near_limit } => self.pause(connection, None, near_limit),
-            Mail::Connections { from, ended, subscriptions, answer } => {
-                answer.give(self.report_connections(from, ended, subscriptions));
+            Mail::Reload(live) => self.handle_reload(live),
+            Mail::Verified { connection, right } => self.handle_verified(connection, right),
+            Mail::Connections { from, ended, answer } => {
+                answer.give(self.report_connections(from, ended));
             }
             Mail::Subscriptions { from, answer } => answer.give(self.report_subscriptions(from)),
             Mail::LameDuck { grace, over } => self.enter_lame_duck(grace, over),
             Mail::Open(_) | Mail::Stop => {}
+        }
+    }
+
+    /// Takes new settings over, for the connections there are too.
+    fn handle_reload(&mut self, live: Arc<Live>) {
+        let before = std::mem::replace(&mut self.live, live);
+        let (old, new) = (&before.options, &self.live.options);
+        self.trace = new.log.trace;
+        self.local.traced = new.log.trace.then(|| new.log.clone());
+        self.local.drops_when_behind = new.no_fast_producer_stall;
+        let limits = &new.limits;
+        for (_, connection) in &mut self.local.connections {
+            connection.limits.control_line_bytes_max = limits.control_line_bytes_max;
+            connection.limits.payload_bytes_max = limits.payload_bytes_max;
+        }
+        if old.authentication != new.authentication {
+            let slots: Vec<u32> = self
+                .local
+                .connections
+                .iter()
+                .filter(|(_, connection)| {
+                    let user = connection.identity.as_ref().map_or("", |identity| &identity.user);
+                    !new.authentication.still_lets_in(&old.authentication, user)
+                })
+                .map(|(slot, _)| slot_number(slot))
+                .collect();
+            for slot in slots {
+                let text = Some(error_text::AUTHORIZATION_VIOLATION);
+                self.close(slot, CloseReason::AuthenticationFailure, text);
+            }
         }
     }
 
@@ -341,6 +392,10 @@ impl Reactor {
         };
         if connection.closing.is_some() {
             return Readiness::Never;
+        }
+        if connection.stage == Stage::Verifying {
+            let timers = &self.live.options.timers;
+            return Readiness::After(connection.started + timers.authentication_timeout);
         }
         let Some(pause) = connection.paused else { return Readiness::Now };
         let caught_up = pause.behind.is_some_and(|(slot, generation)| {
@@ -405,13 +460,6 @@ impl Reactor {
         if connection.closing != Some(CloseReason::MaximumConnectionsExceeded) {
             self.shared.dismiss();
         }
-        if self.closed_max > 0 {
-            if self.closed.len() == self.closed_max {
-                self.closed.pop_front();
-            }
-            let report = self.report_connection(&connection, false);
-            self.closed.push_back(report);
-        }
     }
 
     /// Pushes the mail of this tick. Called before sockets are flushed, so that nobody hears of a
@@ -451,10 +499,14 @@ impl Reactor {
         let counters = &mut self.local.counters;
         counters.subscriptions = self.local.subscriptions.count() as u64;
         (counters.cache_hits, counters.cache_misses) = (0, 0);
+        (counters.cache_entries, counters.fanout_sum) = (0, 0);
         for cache in &self.caches {
-            let (hits, misses) = cache.hits_and_misses();
-            counters.cache_hits += hits;
-            counters.cache_misses += misses;
+            let counts = cache.counts();
+            counters.cache_hits += counts.hits;
+            counters.cache_misses += counts.misses;
+            counters.cache_entries += counts.entries;
+            counters.fanout_sum += counts.fanout_sum;
+            counters.fanout_max = counters.fanout_max.max(counts.fanout_max);
         }
         self.shared.peers[usize::from(self.local.me)].stats.publish(counters);
     }
@@ -785,7 +837,11 @@ impl Reactor {
         if connection.closing.is_some() {
             return;
         }
+        self.ended.push(self.report_end(slot, reason));
         if let Some(text) = text {
+            if self.trace {
+                self.trace_answer(slot, &format!("-ERR {text}"));
+            }
             self.local.write(slot, text.len() + 16, |out| encode::error(out, text));
         }
         self.remove_all_subscriptions(slot);
@@ -793,7 +849,6 @@ impl Reactor {
         connection.closing = Some(reason);
         connection.partial = None;
         connection.paused = None;
-        connection.last_activity = self.local.now;
         if reason.drops_pending()
             && let Some(outgoing) = connection.outgoing.take()
         {
@@ -814,7 +869,7 @@ impl Reactor {
             CloseReason::SlowConsumerWriteDeadline => tracing::info!(
                 "{} - Slow Consumer Detected: WriteDeadline of {:?} exceeded with {pending} total bytes.",
                 self.label(slot),
-                self.shared.options.timers.write_deadline,
+                self.live.options.timers.write_deadline,
             ),
             _ => tracing::info!(
                 "{} - Slow Consumer Detected: MaxPending of {} Exceeded",

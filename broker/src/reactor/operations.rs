@@ -1,8 +1,9 @@
 //! What each operation of a client does, apart from publishing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use fulmar_protocol::client_op::{ClientOp, Publish};
+use fulmar_protocol::client_op::Publish;
 use fulmar_protocol::connect::Connect;
 use fulmar_protocol::info::Info;
 use fulmar_protocol::subject::{Filter, is_publishable};
@@ -12,12 +13,15 @@ use subtle::ConstantTimeEq;
 use super::connection::{Agreed, Identity, Stage};
 use super::subscriptions::{Sid, Subscription};
 use super::{CloseReason, Reactor};
-use crate::config::Authentication;
+use crate::config::{Authentication, Secret};
 use crate::mesh::interest::SubscriberId;
-use crate::shared::Shared;
+use crate::mesh::mail::ConnectionId;
+use crate::verifier::Question;
 
 /// What an INFO takes at the most: lists of addresses are short on one server.
 const INFO_BYTES_MAX: usize = 16 * 1024;
+/// The name of a client that presents a token: the token itself is shown nowhere.
+const TOKEN_USER: &str = "[REDACTED]";
 /// The queue group that belongs to the server.
 const SYSTEM_QUEUE: &[u8] = b"_sys_";
 
@@ -49,15 +53,8 @@ impl Reactor {
             // A second CONNECT begins anew.
             self.remove_all_subscriptions(slot);
         }
-        let Some(user) = self.authenticate(slot, &connect) else {
-            self.local.counters.authentication_failures += 1;
-            let user =
-                connect.user.as_deref().map_or(String::new(), |user| format!(" - User {user:?}"));
-            tracing::error!("{} - authentication error{user}", self.label(slot));
-            let text = Some(error_text::AUTHORIZATION_VIOLATION);
-            return self.close(slot, CloseReason::AuthenticationFailure, text);
-        };
-        let server_headers = self.shared.info.headers;
+        let verdict = self.authenticate(slot, &connect);
+        let server_headers = self.live.info.headers;
         let agreed = Agreed {
             verbose: connect.verbose,
             pedantic: connect.pedantic,
@@ -73,12 +70,73 @@ impl Reactor {
             name: connect.name.into(),
             lang: connect.lang.into(),
             version: connect.version.into(),
-            user: user.into(),
+            user: match &verdict {
+                Verdict::Accepted(user) | Verdict::Compare { user, .. } => user.as_str().into(),
+                Verdict::Refused => {
+                    let token = connect.auth_token.as_deref();
+                    presented_name(connect.user.as_deref(), token).into()
+                }
+            },
         }));
-        if connection.stage == Stage::Unauthenticated {
+        connection.protocol = connect.protocol;
+        let since_accept = self.local.now.duration_since(connection.started);
+        connection.rtt.get_or_insert(since_accept.max(Duration::from_nanos(1)));
+        match verdict {
+            Verdict::Refused => self.refuse_credentials(slot),
+            Verdict::Accepted(_) => self.let_in(slot),
+            Verdict::Compare { hash, presented, .. } => {
+                let generation = connection.generation;
+                connection.stage = Stage::Verifying;
+                let connection = ConnectionId { peer: self.local.me, slot, generation };
+                let question = Question { connection, presented, hash };
+                if !self.shared.verifier().is_some_and(|verifier| verifier.ask(question)) {
+                    self.refuse_credentials(slot);
+                }
+            }
+        }
+    }
+
+    /// What a client presented was compared with a hash.
+    pub(super) fn handle_verified(&mut self, id: ConnectionId, right: bool) {
+        let Some(connection) = self.local.connection(id) else { return };
+        if connection.stage != Stage::Verifying || connection.closing.is_some() {
+            return;
+        }
+        if !right {
+            return self.refuse_credentials(id.slot);
+        }
+        connection.stage = Stage::Unauthenticated;
+        // What came behind the CONNECT has waited for this.
+        let waiting = connection.partial.take();
+        self.let_in(id.slot);
+        if let Some(waiting) = waiting {
+            let mut bytes = &waiting.bytes[..];
+            while !bytes.is_empty() {
+                let handled = self.handle_bytes(id.slot, bytes);
+                bytes = &bytes[handled..];
+            }
+        }
+    }
+
+    fn refuse_credentials(&mut self, slot: u32) {
+        self.local.counters.authentication_failures += 1;
+        let identity = self.local.connections[slot as usize].identity.as_deref();
+        let user = identity
+            .filter(|identity| !identity.user.is_empty())
+            .map_or(String::new(), |identity| format!(" - User {:?}", identity.user));
+        tracing::error!("{} - authentication error{user}", self.label(slot));
+        let text = Some(error_text::AUTHORIZATION_VIOLATION);
+        self.close(slot, CloseReason::AuthenticationFailure, text);
+    }
+
+    /// The credentials are right: the client may work, if it asked for what there is.
+    fn let_in(&mut self, slot: u32) {
+        let connection = &mut self.local.connections[slot as usize];
+        if !connection.stage.may_work() {
             connection.stage = Stage::Ready;
         }
-        if !(0..=1).contains(&connect.protocol) {
+        let agreed = connection.agreed;
+        if !(0..=1).contains(&connection.protocol) {
             let text = Some(error_text::INVALID_CLIENT_PROTOCOL);
             return self.close(slot, CloseReason::BadClientProtocolVersion, text);
         }
@@ -96,7 +154,7 @@ impl Reactor {
         queue: Option<&[u8]>,
         sid: &[u8],
     ) {
-        let limits = &self.shared.options.limits;
+        let limits = &self.live.options.limits;
         let connection = &self.local.connections[slot as usize];
         if queue == Some(SYSTEM_QUEUE) {
             return self.write_error(slot, &error_text::subscription_violation(subject, queue));
@@ -132,6 +190,9 @@ impl Reactor {
 
     pub(super) fn handle_ping(&mut self, slot: u32) {
         self.local.write(slot, 8, |out| out.extend_from_slice(b"PONG\r\n"));
+        if self.trace {
+            self.trace_answer(slot, "PONG");
+        }
         let connection = &mut self.local.connections[slot as usize];
         // A PING before CONNECT is a person's, or a probe's.
         if connection.stage == Stage::Ready && connection.identity.is_some() {
@@ -148,6 +209,7 @@ impl Reactor {
         connection.pings_unanswered = 0;
         if let Some(sent) = connection.ping_sent.take() {
             connection.rtt = Some(now.duration_since(sent));
+            connection.rtt_measured_at = Some(now);
         }
     }
 
@@ -189,7 +251,7 @@ impl Reactor {
             client_id: connection.cid,
             client_ip: connection.address.ip().to_canonical().to_string(),
             lame_duck_mode: self.lame_duck.is_some(),
-            ..self.shared.info.clone()
+            ..self.live.info.clone()
         };
         if for_connect {
             info.connect_info = true;
@@ -221,54 +283,16 @@ impl Reactor {
         }
     }
 
-    pub(super) fn trace_operation(&self, slot: u32, op: &ClientOp<'_>) {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let optional =
-            |bytes: Option<&[u8]>| bytes.map_or(String::new(), |bytes| format!("{} ", text(bytes)));
-        let label = self.label(slot);
-        match op {
-            ClientOp::Publish(publish) => {
-                let (subject, reply) = (text(publish.subject), optional(publish.reply));
-                let (headers, size) = (publish.headers.len(), publish.framed.len() - 2);
-                if headers > 0 {
-                    tracing::trace!("{label} - <<- [HPUB {subject} {reply}{headers} {size}]");
-                } else {
-                    tracing::trace!("{label} - <<- [PUB {subject} {reply}{size}]");
-                }
-                let log = &self.shared.options.log;
-                let body = if log.trace_headers { publish.headers } else { publish.body() };
-                let shown = log.traced_message_bytes_max.unwrap_or(body.len()).min(body.len());
-                let more = if shown < body.len() { "..." } else { "" };
-                tracing::trace!("{label} - <<- MSG_PAYLOAD: [{:?}{more}]", text(&body[..shown]));
-            }
-            ClientOp::Connect(json) => {
-                tracing::trace!("{label} - <<- [CONNECT {}]", without_secrets(json));
-            }
-            ClientOp::Subscribe { subject, queue, sid } => tracing::trace!(
-                "{label} - <<- [SUB {} {}{}]",
-                text(subject),
-                optional(*queue),
-                text(sid)
-            ),
-            ClientOp::Unsubscribe { sid, max } => tracing::trace!(
-                "{label} - <<- [UNSUB {}{}]",
-                text(sid),
-                max.map_or(String::new(), |max| format!(" {max}"))
-            ),
-            ClientOp::Ping => tracing::trace!("{label} - <<- [PING]"),
-            ClientOp::Pong => tracing::trace!("{label} - <<- [PONG]"),
-            ClientOp::Ignored => {}
-        }
-    }
-
-    /// The user a client is let in as; `None` when it is not. Who was let in and presents nothing
-    /// new stays who it is.
-    fn authenticate(&self, slot: u32, connect: &Connect) -> Option<String> {
+    /// Whether a client is let in. Who was let in and presents nothing new stays who it is.
+    fn authenticate(&self, slot: u32, connect: &Connect) -> Verdict {
         let presents_nothing =
             connect.user.is_none() && connect.pass.is_none() && connect.auth_token.is_none();
-        match &self.local.connections[slot as usize].identity {
-            Some(identity) if presents_nothing => Some(identity.user.to_string()),
-            _ => authenticate(&self.shared, connect),
+        let connection = &self.local.connections[slot as usize];
+        match &connection.identity {
+            Some(identity) if presents_nothing && connection.stage.may_work() => {
+                Verdict::Accepted(identity.user.to_string())
+            }
+            _ => authenticate(&self.live.options.authentication, connect),
         }
     }
 
@@ -308,55 +332,73 @@ impl Reactor {
     /// Answers `+OK` to a client that wants it.
     fn acknowledge(&mut self, slot: u32) {
         if self.local.connections[slot as usize].agreed.verbose {
+            if self.trace {
+                self.trace_answer(slot, "OK");
+            }
             self.local.write(slot, 5, |out| out.extend_from_slice(b"+OK\r\n"));
         }
     }
 
     fn write_error(&mut self, slot: u32, text: &str) {
         tracing::debug!("{} - {text}", self.label(slot));
+        if self.trace {
+            self.trace_answer(slot, &format!("-ERR {text}"));
+        }
         self.local.write(slot, text.len() + 16, |out| encode::error(out, text));
     }
 }
 
-/// A CONNECT as a log may show it.
-fn without_secrets(json: &[u8]) -> String {
-    const SECRETS: [&str; 4] = ["pass", "auth_token", "jwt", "sig"];
-    let text = String::from_utf8_lossy(json);
-    if !SECRETS.iter().any(|name| text.contains(name)) {
-        return text.into_owned();
-    }
-    let Ok(serde_json::Value::Object(mut fields)) = serde_json::from_slice(json) else {
-        return "[REDACTED]".to_owned();
-    };
-    for name in SECRETS {
-        if let Some(value) = fields.get_mut(name) {
-            *value = "[REDACTED]".into();
-        }
-    }
-    serde_json::Value::Object(fields).to_string()
+/// Whether a client is let in.
+enum Verdict {
+    /// As this user, which is empty where no user is asked for.
+    Accepted(String),
+    Refused,
+    /// If what it presented belongs to the hash.
+    Compare {
+        user: String,
+        hash: String,
+        presented: String,
+    },
 }
 
-/// The user a client is let in as, which is empty where no user is asked for; `None` when it is
-/// not let in.
-fn authenticate(shared: &Shared, connect: &Connect) -> Option<String> {
-    if connect.new_account || connect.account.as_ref().is_some_and(|account| !account.is_empty()) {
-        return None;
-    }
-    let same =
-        |given: &str, expected: &str| bool::from(given.as_bytes().ct_eq(expected.as_bytes()));
-    match &shared.options.authentication {
-        Authentication::None => Some(connect.user.clone().unwrap_or_default()),
-        Authentication::Token(token) => {
-            same(connect.auth_token.as_deref().unwrap_or_default(), token.expose())
-                .then(String::new)
+impl Verdict {
+    fn of(user: &str, presented: Option<&str>, expected: &Secret) -> Self {
+        let presented = presented.unwrap_or_default();
+        if expected.is_bcrypt() {
+            let (hash, presented) = (expected.expose().to_owned(), presented.to_owned());
+            return Self::Compare { user: user.to_owned(), hash, presented };
         }
+        if bool::from(presented.as_bytes().ct_eq(expected.expose().as_bytes())) {
+            Self::Accepted(user.to_owned())
+        } else {
+            Self::Refused
+        }
+    }
+}
+
+/// Under which name a client is shown, before anybody knows whether it is right.
+fn presented_name<'a>(user: Option<&'a str>, token: Option<&str>) -> &'a str {
+    let is_given = |text: &&str| !text.is_empty();
+    let stand_in = token.filter(is_given).map(|_| TOKEN_USER);
+    user.filter(is_given).or(stand_in).unwrap_or_default()
+}
+
+fn authenticate(expected: &Authentication, connect: &Connect) -> Verdict {
+    if connect.new_account || connect.account.as_ref().is_some_and(|account| !account.is_empty()) {
+        return Verdict::Refused;
+    }
+    let name = presented_name(connect.user.as_deref(), connect.auth_token.as_deref());
+    match expected {
+        Authentication::None => Verdict::Accepted(name.to_owned()),
+        Authentication::Token(token) => Verdict::of(name, connect.auth_token.as_deref(), token),
         Authentication::Users { users, no_auth_user } => {
             let Some(name) = connect.user.as_deref().filter(|name| !name.is_empty()) else {
-                return no_auth_user.clone();
+                return no_auth_user.clone().map_or(Verdict::Refused, Verdict::Accepted);
             };
-            let known = users.iter().find(|user| user.user == name)?;
-            let password = connect.pass.as_deref().unwrap_or_default();
-            same(password, known.password.expose()).then(|| name.to_owned())
+            match users.iter().find(|user| user.user == name) {
+                Some(known) => Verdict::of(name, connect.pass.as_deref(), &known.password),
+                None => Verdict::Refused,
+            }
         }
     }
 }

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, Traffic};
+use super::connection::{Connection, Identity, Traffic};
 use super::subscriptions::{Sid, Subscription};
-use super::{CloseReason, Reactor, slot_number};
+use super::{CloseReason, Reactor, ended};
 
-/// Entries of a page.
-const PAGE_ENTRIES: usize = 512;
+/// Entries of a page: what is copied at once. 128 connections take some 25 µs.
+const PAGE_ENTRIES: usize = 128;
+/// Places that are looked at for a page, used or not.
+const PAGE_PLACES: usize = 4096;
 
 /// Where an answer goes.
 pub struct Answer<T>(Box<dyn FnOnce(T) + Send>);
@@ -33,7 +35,16 @@ pub struct Page<T> {
     /// The entries.
     pub entries: Vec<T>,
     /// Where to go on; `None` at the end.
-    pub next: Option<u32>,
+    pub next: Option<u64>,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// Why.
+    pub reason: CloseReason,
+    /// When.
+    pub at: Instant,
 }
 
 /// What is told about a connection.
@@ -49,9 +60,9 @@ pub struct ConnectionReport {
     pub started: Instant,
     /// When something went either way last.
     pub last_activity: Instant,
-    /// Why it ended, if it did; `last_activity` is when.
-    pub ended: Option<CloseReason>,
-    /// The round trip to it, once measured.
+    /// How it ended, if it did.
+    pub end: Option<End>,
+    /// The round trip to it, once known.
     pub rtt: Option<Duration>,
     /// Bytes that wait for it.
     pub pending_bytes: usize,
@@ -69,8 +80,9 @@ pub struct ConnectionReport {
     pub version: Box<str>,
     /// The user it was let in as.
     pub user: Box<str>,
-    /// Its subscriptions, if they were asked for.
-    pub subscriptions: Vec<SubscriptionReport>,
+    /// Its subscriptions when it ended. They are not told of an open connection, which may have
+    /// any number of them, nor of an ended one that had too many.
+    pub subscriptions: Arc<[SubscriptionReport]>,
 }
 
 /// What is told about a subscription.
@@ -93,80 +105,38 @@ pub struct SubscriptionReport {
 }
 
 impl Reactor {
-    pub(super) fn report_connections(
-        &self,
-        from: u32,
-        ended: bool,
-        subscriptions: bool,
-    ) -> Page<ConnectionReport> {
-        let from = from as usize;
+    pub(super) fn report_connections(&self, from: u64, ended: bool) -> Page<ConnectionReport> {
         if ended {
-            let entries: Vec<_> =
-                self.closed.iter().skip(from).take(PAGE_ENTRIES).cloned().collect();
-            let next = from + entries.len();
-            let next = (next < self.closed.len()).then(|| slot_number(next));
+            let (entries, next) = self.ended.page(from, PAGE_ENTRIES);
             return Page { entries, next };
         }
-        let mut entries = Vec::new();
-        for slot in from..self.local.connections.capacity() {
-            if entries.len() == PAGE_ENTRIES {
-                return Page { entries, next: Some(slot_number(slot)) };
-            }
-            if let Some(connection) = self.local.connections.get(slot) {
-                entries.push(self.report_connection(connection, subscriptions));
-            }
-        }
-        Page { entries, next: None }
+        page(from, self.local.connections.capacity(), |slot| {
+            let connection = self.local.connections.get(slot)?;
+            // One that is closing was told of as ended already.
+            connection.closing.is_none().then(|| report_connection(connection))
+        })
     }
 
-    pub(super) fn report_subscriptions(&self, from: u32) -> Page<SubscriptionReport> {
-        let mut entries = Vec::new();
-        for (place, subscription) in self.local.subscriptions.iter_from(from) {
-            if entries.len() == PAGE_ENTRIES {
-                return Page { entries, next: Some(place) };
-            }
-            entries.extend(self.report_subscription(subscription));
-        }
-        Page { entries, next: None }
+    pub(super) fn report_subscriptions(&self, from: u64) -> Page<SubscriptionReport> {
+        page(from, self.local.subscriptions.capacity(), |slot| {
+            let slot = u32::try_from(slot).ok()?;
+            self.report_subscription(self.local.subscriptions.get(slot)?)
+        })
     }
 
-    pub(super) fn report_connection(
-        &self,
-        connection: &Connection,
-        subscriptions: bool,
-    ) -> ConnectionReport {
-        let identity = connection.identity.as_deref();
-        let text = |read: fn(&super::connection::Identity) -> &str| -> Box<str> {
-            identity.map(read).unwrap_or_default().into()
-        };
-        ConnectionReport {
-            cid: connection.cid,
-            address: connection.address,
-            account: connection.account,
-            started: connection.started,
-            last_activity: connection.last_activity,
-            ended: connection.closing,
-            rtt: connection.rtt,
-            pending_bytes: connection.pending(),
-            traffic: connection.traffic,
-            stalls: connection.stalls,
-            subscription_count: connection.sids.count(),
-            name: text(|identity| &identity.name),
-            lang: text(|identity| &identity.lang),
-            version: text(|identity| &identity.version),
-            user: text(|identity| &identity.user),
-            subscriptions: if subscriptions {
-                connection
-                    .sids
-                    .iter()
-                    .filter_map(|place| {
-                        self.report_subscription(self.local.subscriptions.get(place)?)
-                    })
-                    .collect()
-            } else {
-                Vec::new()
-            },
+    /// What is remembered of the connection at `slot`, which ends now.
+    pub(super) fn report_end(&self, slot: u32, reason: CloseReason) -> ConnectionReport {
+        let connection = &self.local.connections[slot as usize];
+        let mut report = report_connection(connection);
+        report.end = Some(End { reason, at: self.local.now });
+        if connection.sids.count() <= ended::LISTED_SUBSCRIPTIONS_MAX {
+            report.subscriptions = connection
+                .sids
+                .iter()
+                .filter_map(|place| self.report_subscription(self.local.subscriptions.get(place)?))
+                .collect();
         }
+        report
     }
 
     fn report_subscription(&self, subscription: &Subscription) -> Option<SubscriptionReport> {
@@ -180,5 +150,70 @@ impl Reactor {
             max: subscription.max,
             cid: connection.cid,
         })
+    }
+}
+
+fn report_connection(connection: &Connection) -> ConnectionReport {
+    let identity = connection.identity.as_deref();
+    let text =
+        |read: fn(&Identity) -> &str| -> Box<str> { identity.map(read).unwrap_or_default().into() };
+    ConnectionReport {
+        cid: connection.cid,
+        address: connection.address,
+        account: connection.account,
+        started: connection.started,
+        last_activity: connection.last_activity,
+        end: None,
+        rtt: connection.rtt,
+        pending_bytes: connection.pending(),
+        traffic: connection.traffic,
+        stalls: connection.stalls,
+        subscription_count: connection.sids.count(),
+        name: text(|identity| &identity.name),
+        lang: text(|identity| &identity.lang),
+        version: text(|identity| &identity.version),
+        user: text(|identity| &identity.user),
+        subscriptions: Arc::from([]),
+    }
+}
+
+/// What `entry` has at the places from `from` on, up to a full page.
+fn page<T>(from: u64, capacity: usize, entry: impl Fn(usize) -> Option<T>) -> Page<T> {
+    let mut place = usize::try_from(from).unwrap_or(usize::MAX).min(capacity);
+    let end = place.saturating_add(PAGE_PLACES).min(capacity);
+    let mut entries = Vec::new();
+    while place < end && entries.len() < PAGE_ENTRIES {
+        entries.extend(entry(place));
+        place += 1;
+    }
+    Page { entries, next: (place < capacity).then_some(place as u64) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_bounded_and_together_are_everything() {
+        let check = |capacity: usize, is_used: fn(usize) -> bool| {
+            let (mut seen, mut from, mut pages) = (Vec::new(), Some(0), 0);
+            while let Some(place) = from {
+                let page = page(place, capacity, |place| is_used(place).then_some(place));
+                assert!(page.entries.len() <= PAGE_ENTRIES);
+                assert!(page.next.is_none_or(|next| next - place <= PAGE_PLACES as u64));
+                seen.extend(page.entries);
+                from = page.next;
+                pages += 1;
+            }
+            let expected: Vec<_> = (0..capacity).filter(|place| is_used(*place)).collect();
+            assert_eq!(seen, expected);
+            pages
+        };
+        assert_eq!(check(0, |_| true), 1);
+        assert_eq!(check(PAGE_ENTRIES, |_| true), 1);
+        assert_eq!(check(PAGE_ENTRIES + 1, |_| true), 2);
+        assert_eq!(check(3 * PAGE_PLACES, |place| place % 5000 == 0), 3);
+        check(100_000, |place| place % 3 == 0);
+        assert!(page(u64::MAX, 7, Some).next.is_none());
     }
 }

@@ -69,11 +69,9 @@ impl Subscriptions {
         self.slab.len()
     }
 
-    /// Places in use from `from` on, with what is in them.
-    pub fn iter_from(&self, from: u32) -> impl Iterator<Item = (u32, &Subscription)> {
-        // The slab has no range; a probe of a free place costs one comparison.
-        (from..u32::try_from(self.slab.capacity()).unwrap_or(u32::MAX))
-            .filter_map(|slot| self.get(slot).map(|subscription| (slot, subscription)))
+    /// Places there are, in use or not.
+    pub fn capacity(&self) -> usize {
+        self.slab.capacity()
     }
 }
 

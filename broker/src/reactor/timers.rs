@@ -76,7 +76,7 @@ impl Reactor {
     }
 
     pub(super) fn start_timers(&mut self, slot: u32) {
-        let timers = &self.shared.options.timers;
+        let timers = &self.live.options.timers;
         // Up to a fifth more, so that many clients that connect at once are not asked at once.
         let jitter = FIRST_PING_AFTER.as_millis() / 5;
         let jitter = self.local.random_below(usize::try_from(jitter).unwrap_or(1)) as u64;
@@ -84,7 +84,7 @@ impl Reactor {
         let connection = &mut self.local.connections[slot as usize];
         connection.ping_due = connection.started + first_ping;
         let mut at = connection.ping_due;
-        if connection.stage == Stage::Unauthenticated {
+        if !connection.stage.may_work() {
             at = at.min(connection.started + timers.authentication_timeout);
         }
         self.timers.set(connection, slot, at);
@@ -93,12 +93,12 @@ impl Reactor {
     /// Looks at a connection: is anything due, and when is the next look?
     fn handle_timeout(&mut self, slot: u32) {
         let now = self.local.now;
-        let options = &self.shared.options.timers;
+        let options = &self.live.options.timers;
         let connection = &mut self.local.connections[slot as usize];
         if connection.closing.is_some() {
             return;
         }
-        let authenticate_by = (connection.stage == Stage::Unauthenticated)
+        let authenticate_by = (!connection.stage.may_work())
             .then(|| connection.started + options.authentication_timeout);
         let write_by = connection.blocked_since.map(|since| since + options.write_deadline);
         if authenticate_by.is_some_and(|deadline| now >= deadline) {
@@ -110,10 +110,9 @@ impl Reactor {
         }
         if now >= connection.ping_due {
             let recently = now.duration_since(connection.last_received) < options.ping_interval;
-            let measured_recently = connection.rtt.is_some()
-                && connection
-                    .ping_sent
-                    .is_none_or(|sent| now.duration_since(sent) < ROUND_TRIP_EVERY);
+            let measured_recently = connection
+                .rtt_measured_at
+                .is_some_and(|at| now.duration_since(at) < ROUND_TRIP_EVERY);
             connection.ping_due = now + options.ping_interval;
             if !(recently && measured_recently) {
                 if connection.pings_unanswered >= options.ping_max {

@@ -4,6 +4,7 @@
 
 mod accept;
 pub(crate) mod files;
+mod monitoring;
 mod run;
 
 use std::net::TcpListener;
@@ -51,6 +52,9 @@ impl Control {
 
     async fn run(mut self) {
         let accepting = tokio::spawn(accept::accept(self.listener, self.shared.clone()));
+        let monitoring = self
+            .monitoring
+            .map(|listener| tokio::spawn(monitoring::serve(listener, self.shared.clone())));
         // A closed channel is a server that was dropped.
         let command = self.commands.recv().await.unwrap_or(Command::Stop);
         accepting.abort();
@@ -73,6 +77,11 @@ impl Control {
                     break;
                 }
             }
+        }
+        if let Some(monitoring) = monitoring {
+            // It asks the reactors, so it ends before them.
+            monitoring.abort();
+            let _ = monitoring.await;
         }
         for peer in &self.shared.peers {
             peer.inbox.push(Mail::Stop);

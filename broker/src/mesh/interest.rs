@@ -261,6 +261,12 @@ impl Interest {
             .for_each_match(subject, |subscribers| subscribers.collect(me, routes));
     }
 
+    /// Whether nobody wants anything, and nothing is kept of those who did.
+    pub fn is_empty(&self) -> bool {
+        self.wildcards.read().is_empty()
+            && self.literals.iter().all(|shard| shard.read().is_empty())
+    }
+
     /// Subscriptions ever added and removed.
     pub fn changes(&self) -> (u64, u64) {
         (self.inserts.load(Ordering::Relaxed), self.removes.load(Ordering::Relaxed))

@@ -209,8 +209,12 @@ impl<T> Trie<T> {
         node
     }
 
+    /// Whether no filter is in it, and no node in use but the root.
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes_used() == 1
+    }
+
     /// How many nodes are in use, the root included.
-    #[cfg(test)]
     fn nodes_used(&self) -> usize {
         self.nodes.len() - self.free.len()
     }

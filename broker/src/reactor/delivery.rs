@@ -239,6 +239,10 @@ impl Local {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         let (outgoing, is_new) = connection.outgoing(&mut self.pool);
         outgoing.write(&mut self.pool, size_max, write);
+        // Answers that nobody reads are bounded like messages.
+        if outgoing.pending() > self.pending_bytes_max {
+            self.aftermath.slow.push(slot);
+        }
         if is_new {
             self.dirty.push(slot);
         }

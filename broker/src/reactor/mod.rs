@@ -41,7 +41,7 @@ use self::delivery::{Aftermath, Heads, Local};
 pub use self::driver::{PollWaker, run};
 use self::ended::Ended;
 use self::outgoing::{Outgoing, Pool};
-pub use self::report::{Answer, ConnectionReport, End, Page, SubscriptionReport};
+pub use self::report::{Answer, ConnectionReport, End, Holdings, Page, SubscriptionReport};
 use self::subscriptions::Subscriptions;
 use self::timers::{LameDuck, Timers};
 use crate::mesh::interest::{PeerId, SubscriberId};
@@ -250,6 +250,22 @@ impl Reactor {
         };
         connection.last_received = now;
         connection.last_activity = now;
+        if connection.stage == Stage::Verifying {
+            let waiting = connection.partial.get_or_insert_default();
+            waiting.bytes.extend_from_slice(bytes);
+            waiting.needed = waiting.bytes.len() + 1;
+            return bytes.len();
+        }
+        let origin = ConnectionId { peer: self.local.me, slot, generation: connection.generation };
+        let handled = self.handle_operations(slot, bytes);
+        if !self.local.aftermath.is_empty() {
+            self.settle(origin);
+        }
+        handled
+    }
+
+    fn handle_operations(&mut self, slot: u32, bytes: &[u8]) -> usize {
+        let connection = &mut self.local.connections[slot as usize];
         let mut rest = bytes;
         if let Some(partial) = connection.partial.take() {
             rest = self.handle_rest_of_partial(slot, partial, rest);

@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes};
 /// Copied bytes in one segment; a longer queue is several segments, so that it never moves.
 const SEGMENT_BYTES: usize = 64 * 1024;
 /// Memory the pool of one reactor keeps for the next tick.
-const POOL_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const POOL_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Bytes that wait for one connection, in order.
 #[derive(Debug, Default)]
@@ -155,6 +155,11 @@ impl Pool {
         if self.outgoings.len() < 1024 {
             self.outgoings.push(outgoing);
         }
+    }
+
+    /// Memory it keeps.
+    pub fn size(&self) -> usize {
+        self.buffer_bytes
     }
 
     fn take_buffer(&mut self) -> Vec<u8> {

@@ -104,7 +104,31 @@ pub struct SubscriptionReport {
     pub cid: u64,
 }
 
+/// What a reactor holds: all of it is given back when the last client has gone, but for a bounded
+/// pool of buffers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Connections, those included that ended and are not forgotten.
+    pub connections: usize,
+    /// Subscriptions.
+    pub subscriptions: usize,
+    /// Timers. Those of a connection that is gone stay until they are due.
+    pub timers: usize,
+    /// Bytes of buffers that wait to be used again.
+    pub pooled_bytes: usize,
+}
+
 impl Reactor {
+    /// What it holds now.
+    pub fn holdings(&self) -> Holdings {
+        Holdings {
+            connections: self.local.connections.len(),
+            subscriptions: self.local.subscriptions.count(),
+            timers: self.timers.count(),
+            pooled_bytes: self.local.pool.size(),
+        }
+    }
+
     pub(super) fn report_connections(&self, from: u64, ended: bool) -> Page<ConnectionReport> {
         if ended {
             let (entries, next) = self.ended.page(from, PAGE_ENTRIES);

@@ -17,13 +17,22 @@ use super::{CloseReason, Reactor, slot_number};
 const FIRST_PING_AFTER: Duration = Duration::from_secs(2);
 /// A round trip is measured again after this, even when the client is busy. As in nats-server.
 const ROUND_TRIP_EVERY: Duration = Duration::from_secs(3600);
+/// Timers from which on stale ones are looked for.
+const COMPACT_FROM: usize = 4096;
 /// The longest gap between two connections closed in lame duck mode.
 const LAME_DUCK_GAP_MAX: Duration = Duration::from_secs(1);
 
 /// Timers of all connections of a reactor.
-#[derive(Default)]
 pub(super) struct Timers {
     heap: BinaryHeap<Reverse<(Instant, u32, u32)>>,
+    /// How many timers there are when the stale ones are forgotten.
+    compact_at: usize,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self { heap: BinaryHeap::new(), compact_at: COMPACT_FROM }
+    }
 }
 
 impl Timers {
@@ -35,8 +44,22 @@ impl Timers {
         }
     }
 
+    /// How many are set, those of connections that are gone included.
+    pub(super) fn count(&self) -> usize {
+        self.heap.len()
+    }
+
     fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// Forgets timers of connections that are gone, when they are many: connections that come
+    /// and go faster than their timers fire would fill the heap.
+    fn forget_stale(&mut self, is_open: impl Fn(u32, u32) -> bool) {
+        if self.heap.len() >= self.compact_at {
+            self.heap.retain(|Reverse((_, slot, generation))| is_open(*slot, *generation));
+            self.compact_at = (2 * self.heap.len()).max(COMPACT_FROM);
+        }
     }
 
     fn pop_due(&mut self, now: Instant) -> Option<(Instant, u32, u32)> {
@@ -72,6 +95,12 @@ impl Reactor {
             connection.timer_at = None;
             self.handle_timeout(slot);
         }
+        self.timers.forget_stale(|slot, generation| {
+            self.local
+                .connections
+                .get(slot as usize)
+                .is_some_and(|found| found.generation == generation)
+        });
         self.close_next_for_lame_duck();
     }
 

@@ -105,7 +105,10 @@ fn without_markup(json: String) -> String {
 }
 
 /// Writes a number as Go does: without a point when it is whole.
-pub(super) fn go_float<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn go_float<S: serde::Serializer>(
+    value: &f64,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     /// Up to here every whole number has a float of its own.
     const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
     if value.fract() == 0.0 && value.abs() <= WHOLE_MAX {

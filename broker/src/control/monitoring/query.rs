@@ -58,11 +58,13 @@ impl Query {
         if text.is_empty() {
             return Ok(0);
         }
-        let refuse = |kind| refusal("uint64", name, "ParseUint", text, what_is_wrong(kind));
-        if text.starts_with('+') {
-            return Err(refuse(&IntErrorKind::InvalidDigit));
-        }
-        text.parse::<u64>().map_err(|error| refuse(error.kind()))
+        let parsed = match text.parse::<u64>() {
+            // Rust takes a sign.
+            Ok(_) if text.starts_with('+') => Err("invalid syntax"),
+            Ok(value) => Ok(value),
+            Err(error) => Err(what_is_wrong(error.kind())),
+        };
+        parsed.map_err(|wrong| refusal("uint64", name, "ParseUint", text, wrong))
     }
 }
 
@@ -75,7 +77,9 @@ fn what_is_wrong(kind: &IntErrorKind) -> &'static str {
 
 fn refusal(kind: &str, name: &str, function: &str, text: &str, wrong: &str) -> Refusal {
     let text = quote(text);
-    Refusal(format!("Error decoding {kind} for '{name}': strconv.{function}: parsing {text}: {wrong}"))
+    Refusal(format!(
+        "Error decoding {kind} for '{name}': strconv.{function}: parsing {text}: {wrong}"
+    ))
 }
 
 /// `text` as a Go string literal.

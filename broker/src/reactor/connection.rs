@@ -65,7 +65,7 @@ pub struct Connection {
     pub paused: Option<Pause>,
     /// Messages and bytes of bodies from it and to it.
     pub traffic: Traffic,
-    /// How often it was paused.
+    /// How often a publisher was paused because this client was behind.
     pub stalls: u64,
 }
 

@@ -147,6 +147,8 @@ pub struct Reactor {
     next_generation: u32,
     /// How many rounds of pushes had several receivers.
     round: u64,
+    /// The publisher elsewhere that was asked to pause last, and when.
+    asked_to_pause: Option<(ConnectionId, Instant)>,
     trace: bool,
 }
 
@@ -199,6 +201,7 @@ impl Reactor {
             ended: Ended::new(options.max_closed_clients.div_ceil(shared.peers.len().max(1))),
             next_generation: 0,
             round: 0,
+            asked_to_pause: None,
             trace: options.log.trace,
             live,
             shared,
@@ -350,7 +353,9 @@ impl Reactor {
     pub fn handle_mail(&mut self, mail: Mail) {
         match mail {
             Mail::Messages(batch) => self.handle_batch(&batch),
-            Mail::Pause { connection, near_limit } => self.pause(connection, None, near_limit),
+            Mail::Pause { connection, near_limit } => {
+                self.pause(connection, None, near_limit);
+            }
             Mail::Reload(live) => self.handle_reload(live),
             Mail::Verified { connection, right } => self.handle_verified(connection, right),
             Mail::Connections { from, ended, answer } => {
@@ -785,29 +790,46 @@ impl Reactor {
             self.close_slow(slot, CloseReason::SlowConsumerPendingBytes);
         }
         if let Some(behind) = self.local.aftermath.behind.take() {
-            if origin.peer != self.local.me {
-                let near_limit = behind.near_limit;
-                let mail = Mail::Pause { connection: origin, near_limit };
+            let now = self.local.now;
+            let paused = if origin.peer == self.local.me {
+                let generation = self.generation(behind.slot);
+                let subscriber = generation.map(|generation| (behind.slot, generation));
+                self.pause(origin, subscriber, behind.near_limit)
+            } else if self.asked_to_pause == Some((origin, now)) {
+                // Once a tick is enough, and a batch has many messages of one publisher.
+                false
+            } else {
+                self.asked_to_pause = Some((origin, now));
+                let mail = Mail::Pause { connection: origin, near_limit: behind.near_limit };
                 self.outboxes[usize::from(origin.peer)].send(mail);
-                return;
+                true
+            };
+            if paused && let Some(subscriber) = self.local.connections.get_mut(behind.slot as usize)
+            {
+                subscriber.stalls += 1;
+                self.local.counters.stalls += 1;
             }
-            let subscriber =
-                self.generation(behind.slot).map(|generation| (behind.slot, generation));
-            self.pause(origin, subscriber, behind.near_limit);
         }
     }
 
-    /// Does not read a publisher for a moment, because a subscriber is behind.
-    fn pause(&mut self, publisher: ConnectionId, behind: Option<(u32, u32)>, near_limit: bool) {
+    /// Does not read a publisher for a moment, because a subscriber is behind. Returns whether
+    /// that is news.
+    fn pause(
+        &mut self,
+        publisher: ConnectionId,
+        behind: Option<(u32, u32)>,
+        near_limit: bool,
+    ) -> bool {
         let now = self.local.now;
-        if let Some(connection) = self.local.connection(publisher)
-            && connection.paused.is_none_or(|pause| near_limit && !pause.sparing)
+        let Some(connection) = self.local.connection(publisher) else { return false };
+        if connection.closing.is_some()
+            || connection.paused.is_some_and(|pause| pause.sparing || !near_limit)
         {
-            let longest = if near_limit { PAUSE_NEAR_LIMIT_MAX } else { PAUSE_MAX };
-            connection.paused = Some(Pause { until: now + longest, behind, sparing: near_limit });
-            connection.stalls += 1;
-            self.local.counters.stalls += 1;
+            return false;
         }
+        let longest = if near_limit { PAUSE_NEAR_LIMIT_MAX } else { PAUSE_MAX };
+        connection.paused = Some(Pause { until: now + longest, behind, sparing: near_limit });
+        true
     }
 
     /// Tells a publisher that nobody listens, on its own subscription to the reply.
@@ -853,13 +875,13 @@ impl Reactor {
         if connection.closing.is_some() {
             return;
         }
-        self.ended.push(self.report_end(slot, reason));
         if let Some(text) = text {
             if self.trace {
                 self.trace_answer(slot, &format!("-ERR {text}"));
             }
             self.local.write(slot, text.len() + 16, |out| encode::error(out, text));
         }
+        self.ended.push(self.report_end(slot, reason));
         self.remove_all_subscriptions(slot);
         let connection = &mut self.local.connections[slot as usize];
         connection.closing = Some(reason);

@@ -68,7 +68,7 @@ pub struct ConnectionReport {
     pub pending_bytes: usize,
     /// Messages and bytes.
     pub traffic: Traffic,
-    /// How often it was paused.
+    /// How often a publisher was paused because this client was behind.
     pub stalls: u64,
     /// How many subscriptions it has.
     pub subscription_count: usize,

@@ -28,7 +28,7 @@ type ReactorMetric = (&'static str, &'static str, &'static str, fn(&Counters) ->
 
 const REACTOR_METRICS: [ReactorMetric; 17] = [
     ("connections", "gauge", "Connections now.", |c| c.connections),
-    ("connections_total", "counter", "Connections ever.", |c| c.connections_total),
+    ("connections_opened_total", "counter", "Connections ever.", |c| c.connections_total),
     ("subscriptions", "gauge", "Subscriptions now.", |c| c.subscriptions),
     ("in_messages_total", "counter", "Messages from clients.", |c| c.in_messages),
     ("in_bytes_total", "counter", "Bytes of messages from clients.", |c| c.in_bytes),

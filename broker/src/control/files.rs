@@ -108,11 +108,11 @@ mod tests {
     #[test]
     fn the_pid_file_is_the_number_alone() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path.join("pid");
+        let path = directory.path().join("pid");
         fs::write(&path, "a longer text than any number of a process").unwrap();
         write_pid(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), std::process::id().to_string());
-        assert!(write_pid(directory.path).is_err());
+        assert!(write_pid(directory.path()).is_err());
     }
 
     #[test]
@@ -123,20 +123,20 @@ mod tests {
             monitoring: vec!["http://127.0.0.1:2".into()],
             ..Ports::default()
         };
-        let file = PortsFile::write(directory.path, &ports).unwrap();
+        let file = PortsFile::write(directory.path(), &ports).unwrap();
         let name = format!("{}_{}.ports", executable::name(), std::process::id());
-        let names: Vec<_> = fs::read_dir(directory.path)
+        let names: Vec<_> = fs::read_dir(directory.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
             .collect();
         assert_eq!(names, [name.as_str()]);
         assert_eq!(
-            fs::read_to_string(file.path).unwrap(),
+            fs::read_to_string(&file.path).unwrap(),
             r#"{"nats":["nats://127.0.0.1:1"],"monitoring":["http://127.0.0.1:2"]}"#
         );
         drop(file);
-        assert_eq!(fs::read_dir(directory.path).unwrap().count(), 0);
-        assert!(PortsFile::write(&directory.path.join("none"), &ports).is_err());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        assert!(PortsFile::write(&directory.path().join("none"), &ports).is_err());
     }
 
     #[test]

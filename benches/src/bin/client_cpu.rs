@@ -139,6 +139,7 @@ fn run(options: &Options) -> Result<()> {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} ({eta})")?;
     let progress = ProgressBar::new(steps).with_style(style);
     let mut costs = vec![[Vec::new(), Vec::new()]; cases.len()];
+    let mut floor = Vec::new();
     for round in 0..options.rounds {
         for ((name, scenario, workers), costs) in cases.iter().zip(&mut costs) {
             // Whoever goes first changes from round to round.
@@ -159,6 +160,9 @@ fn run(options: &Options) -> Result<()> {
                 costs[which].push(cost);
                 progress.inc(1);
             }
+            if *scenario == (Scenario::Request { in_flight: 1 }) {
+                floor.push(bare_requests(address, requests(options.thousands * 1000, 1))?);
+            }
         }
     }
     progress.finish_and_clear();
@@ -174,6 +178,13 @@ fn run(options: &Options) -> Result<()> {
          the ratio is fulmar-client to async-nats, round by round.",
         options.rounds
     );
+    if let Some(floor) = Spread::of(&floor) {
+        println!(
+            "Requests one at a time over a plain blocking socket, two system calls each and no \
+             runtime, cost {:.0} ({:.0} to {:.0}).",
+            floor.median, floor.min, floor.max
+        );
+    }
     Ok(())
 }
 
@@ -515,6 +526,37 @@ fn answer_all(mut socket: TcpStream) -> Result<()> {
         socket.write_all(&out)?;
         out.clear();
     }
+}
+
+/// What a request costs in CPU nanoseconds when nothing is done but writing and reading: below
+/// this no client comes that sends one request after the other.
+fn bare_requests(address: SocketAddr, requests: u64) -> Result<f64> {
+    let _responder = Responder::start(address)?;
+    let mut socket = raw_connection(address)?;
+    let mut line = Vec::new();
+    encode::subscribe(&mut line, b"bare.inbox", None, b"1");
+    socket.write_all(&line)?;
+    let mut request = Vec::new();
+    encode::publish(
+        &mut request,
+        SUBJECT.as_bytes(),
+        Some(b"bare.inbox"),
+        &bytes_of(REQUEST_BYTES),
+    );
+    let mut buffer = [0; 4096];
+    let begin = thread_cpu_time();
+    for _ in 0..requests {
+        socket.write_all(&request)?;
+        let mut filled = 0;
+        // INFO may come in between; the answer is the message.
+        while !buffer[..filled].windows(4).any(|window| window == b"MSG ") {
+            filled = socket.read(&mut buffer)?;
+            ensure!(filled > 0, "the server closed the connection");
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52 requests")]
+    let requests = requests as f64;
+    Ok((thread_cpu_time() - begin).as_secs_f64() * 1e9 / requests)
 }
 
 /// A connection with the first exchange done.

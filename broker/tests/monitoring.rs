@@ -4,6 +4,8 @@
 //! The orders are those of nats-server 2.15.1. What the fields say is tested from outside, in the
 //! crate `fulmar-tests`, against nats-server too.
 
+#![expect(clippy::unwrap_used, reason = "a panic here is a failing test with a place")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -540,6 +542,9 @@ fn what_is_no_request_is_refused() {
     check(&[&b"GET /"[..], &[b'a'; 1 << 20], b" HTTP/1.1\r\n\r\n"].concat(), &[414, 431]);
     check(&[&b"GET / HTTP/1.1\r\nX: "[..], &[b'a'; 1 << 20], b"\r\n\r\n"].concat(), &[431]);
     check(&[&b"GET / HTTP/1.1\r\n"[..], &b"A: b\r\n".repeat(5000), b"\r\n"].concat(), &[431]);
+    // The body of a request is of no interest, and not waited for.
+    check(b"POST /healthz HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\nbegin", &[200]);
+    check(b"GET /healthz HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegin", &[200]);
     assert_eq!(get(&server, "/healthz").status, 200);
 }
 

@@ -787,7 +787,11 @@ impl Reactor {
             self.remove_subscription(slot);
         }
         while let Some(slot) = self.local.aftermath.slow.pop() {
-            self.close_slow(slot, CloseReason::SlowConsumerPendingBytes);
+            // An answer that a timer wrote is settled later, when another one may be in its place.
+            let connection = self.local.connections.get(slot as usize);
+            if connection.is_some_and(|one| one.pending() > self.local.pending_bytes_max) {
+                self.close_slow(slot, CloseReason::SlowConsumerPendingBytes);
+            }
         }
         if let Some(behind) = self.local.aftermath.behind.take() {
             let now = self.local.now;
@@ -804,7 +808,9 @@ impl Reactor {
                 self.outboxes[usize::from(origin.peer)].send(mail);
                 true
             };
-            if paused && let Some(subscriber) = self.local.connections.get_mut(behind.slot as usize)
+            if paused
+                && let Some(subscriber) = self.local.connections.get_mut(behind.slot as usize)
+                && subscriber.closing.is_none()
             {
                 subscriber.stalls += 1;
                 self.local.counters.stalls += 1;

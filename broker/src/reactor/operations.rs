@@ -18,8 +18,6 @@ use crate::mesh::interest::SubscriberId;
 use crate::mesh::mail::ConnectionId;
 use crate::verifier::Question;
 
-/// What an INFO takes at the most: lists of addresses are short on one server.
-const INFO_BYTES_MAX: usize = 16 * 1024;
 /// The name of a client that presents a token: the token itself is shown nowhere.
 const TOKEN_USER: &str = "[REDACTED]";
 /// The queue group that belongs to the server.
@@ -257,7 +255,11 @@ impl Reactor {
             info.connect_info = true;
             info.remote_account = self.shared.accounts[connection.account as usize].name.clone();
         }
-        self.local.write(slot, INFO_BYTES_MAX, |out| encode::info(out, &info));
+        // Written apart, so that a thousand clients that come at once get the memory they need and
+        // not what the longest INFO would.
+        let mut line = Vec::with_capacity(512);
+        encode::info(&mut line, &info);
+        self.local.write(slot, line.len(), |out| out.extend_from_slice(&line));
     }
 
     pub(super) fn remove_subscription(&mut self, place: u32) {

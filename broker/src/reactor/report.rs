@@ -114,17 +114,27 @@ pub struct Holdings {
     pub subscriptions: usize,
     /// Timers. Those of a connection that is gone stay until they are due.
     pub timers: usize,
-    /// Bytes of buffers that wait to be used again.
+    /// Memory of operations of which only the beginning has come.
+    pub partial_bytes: usize,
+    /// Bytes that wait to be written.
+    pub pending_bytes: usize,
+    /// Memory of buffers that wait to be used again.
     pub pooled_bytes: usize,
 }
 
 impl Reactor {
     /// What it holds now.
     pub fn holdings(&self) -> Holdings {
+        let connections = || self.local.connections.iter().map(|(_, connection)| connection);
         Holdings {
-            connections: self.local.connections.len(),
+            connections: connections().count(),
             subscriptions: self.local.subscriptions.count(),
             timers: self.timers.count(),
+            partial_bytes: connections()
+                .filter_map(|connection| connection.partial.as_ref())
+                .map(|partial| partial.bytes.capacity())
+                .sum(),
+            pending_bytes: connections().map(|connection| connection.pending()).sum(),
             pooled_bytes: self.local.pool.size(),
         }
     }

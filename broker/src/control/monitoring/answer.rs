@@ -1,7 +1,8 @@
 //! What a request is answered with: a status, a kind of text, the text.
 
+use std::io::{self, Write};
+
 use serde::Serialize;
-use serde_json::ser::{PrettyFormatter, Serializer};
 
 use super::query::Refusal;
 
@@ -12,54 +13,49 @@ pub(super) struct Answer {
     pub(super) content_type: &'static str,
     /// Pages of any site may read it: `Access-Control-Allow-Origin: *`.
     pub(super) is_for_any_origin: bool,
-    pub(super) body: String,
+    pub(super) body: Vec<u8>,
 }
 
 impl Answer {
     /// JSON, indented by two spaces.
     pub(super) fn json(value: &impl Serialize) -> Self {
-        let mut bytes = Vec::new();
-        let mut serializer = Serializer::with_formatter(&mut bytes, PrettyFormatter::new());
-        let done = value.serialize(&mut serializer);
-        Self::of_json(200, done.map(|()| bytes))
+        Self::of_json(200, |writer| serde_json::to_writer_pretty(writer, value))
     }
 
     /// JSON on one line.
     pub(super) fn compact_json(status: u16, value: &impl Serialize) -> Self {
-        Self::of_json(status, serde_json::to_vec(value))
+        Self::of_json(status, |writer| serde_json::to_writer(writer, value))
     }
 
-    fn of_json(status: u16, json: serde_json::Result<Vec<u8>>) -> Self {
-        match json.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()) {
-            Ok(body) => Self {
-                status,
-                content_type: "application/json",
-                is_for_any_origin: true,
-                body: without_markup(body),
-            },
-            Err(error) => {
-                tracing::error!("a monitoring page cannot be written as JSON: {error}");
-                Self::plain(500, "the page cannot be written as JSON")
-            }
+    fn of_json(
+        status: u16,
+        write: impl FnOnce(&mut WithoutMarkup) -> serde_json::Result<()>,
+    ) -> Self {
+        let mut writer = WithoutMarkup::default();
+        if let Err(error) = write(&mut writer) {
+            tracing::error!("a monitoring page cannot be written as JSON: {error}");
+            return Self::plain(500, "the page cannot be written as JSON");
         }
+        let body = writer.json;
+        Self { status, content_type: "application/json", is_for_any_origin: true, body }
     }
 
     /// A page for people.
     pub(super) fn html(body: String) -> Self {
         let content_type = "text/html; charset=utf-8";
-        Self { status: 200, content_type, is_for_any_origin: false, body }
+        Self { status: 200, content_type, is_for_any_origin: false, body: body.into_bytes() }
     }
 
     /// Samples for Prometheus.
     pub(super) fn metrics(body: String) -> Self {
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
-        Self { status: 200, content_type, is_for_any_origin: false, body }
+        Self { status: 200, content_type, is_for_any_origin: false, body: body.into_bytes() }
     }
 
     /// A sentence.
     pub(super) fn plain(status: u16, text: impl Into<String>) -> Self {
         let content_type = "text/plain; charset=utf-8";
-        Self { status, content_type, is_for_any_origin: false, body: text.into() }
+        Self { status, content_type, is_for_any_origin: false, body: text.into().into_bytes() }
     }
 
     /// There is no such page.
@@ -74,34 +70,40 @@ impl From<Refusal> for Answer {
     }
 }
 
-/// Escapes what Go escapes in JSON although JSON does not ask for it. Outside of strings JSON has
-/// none of these characters.
-fn without_markup(json: String) -> String {
-    const ESCAPES: [(char, &str); 5] = [
-        ('<', "\\u003c"),
-        ('>', "\\u003e"),
-        ('&', "\\u0026"),
-        ('\u{2028}', "\\u2028"),
-        ('\u{2029}', "\\u2029"),
-    ];
-    let is_escaped = |letter: char| ESCAPES.iter().any(|(escaped, _)| *escaped == letter);
-    if !json.contains(is_escaped) {
-        return json;
-    }
-    let mut escaped = String::with_capacity(json.len() + json.len() / 16);
-    let mut rest = json.as_str();
-    while let Some(at) = rest.find(is_escaped) {
-        let (before, from) = rest.split_at(at);
-        escaped.push_str(before);
-        for (letter, escape) in ESCAPES {
-            if let Some(after) = from.strip_prefix(letter) {
-                escaped.push_str(escape);
-                rest = after;
-            }
+/// JSON with those characters escaped that Go escapes although JSON does not ask for it. Outside
+/// of strings JSON has none of them.
+#[derive(Default)]
+struct WithoutMarkup {
+    json: Vec<u8>,
+}
+
+impl Write for WithoutMarkup {
+    /// Takes whole characters only, which is what `serde_json` writes.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut rest = bytes;
+        while let Some(at) = rest.iter().position(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xe2))
+        {
+            let (before, from) = rest.split_at(at);
+            self.json.extend_from_slice(before);
+            let (written, size): (&[u8], usize) = match from {
+                [b'<', ..] => (b"\\u003c", 1),
+                [b'>', ..] => (b"\\u003e", 1),
+                [b'&', ..] => (b"\\u0026", 1),
+                // The two separators of lines and paragraphs, which JavaScript had trouble with.
+                [0xe2, 0x80, 0xa8, ..] => (b"\\u2028", 3),
+                [0xe2, 0x80, 0xa9, ..] => (b"\\u2029", 3),
+                _ => (&from[..1], 1),
+            };
+            self.json.extend_from_slice(written);
+            rest = &from[size..];
         }
+        self.json.extend_from_slice(rest);
+        Ok(bytes.len())
     }
-    escaped.push_str(rest);
-    escaped
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes a number as Go does: without a point when it is whole.
@@ -129,6 +131,10 @@ pub(super) fn is_zero(value: &u64) -> bool {
 mod tests {
     use super::*;
 
+    fn text(answer: Answer) -> String {
+        String::from_utf8(answer.body).unwrap()
+    }
+
     #[test]
     fn json_is_as_go_writes_it() {
         #[derive(Serialize)]
@@ -141,16 +147,21 @@ mod tests {
             empty: [u8; 0],
             nested: [u8; 2],
         }
-        let page =
-            Page { subject: "a.>&<b\u{2028}", whole: 2.0, broken: 0.5, empty: [], nested: [1, 2] };
+        let page = Page {
+            subject: "a.>&<b\u{2028}\u{20ac}",
+            whole: 2.0,
+            broken: 0.5,
+            empty: [],
+            nested: [1, 2],
+        };
         assert_eq!(
-            Answer::json(&page).body,
-            "{\n  \"subject\": \"a.\\u003e\\u0026\\u003cb\\u2028\",\n  \"whole\": 2,\n  \
+            text(Answer::json(&page)),
+            "{\n  \"subject\": \"a.\\u003e\\u0026\\u003cb\\u2028\u{20ac}\",\n  \"whole\": 2,\n  \
              \"broken\": 0.5,\n  \"empty\": [],\n  \"nested\": [\n    1,\n    2\n  ]\n}"
         );
         assert_eq!(
-            Answer::compact_json(200, &page).body,
-            r#"{"subject":"a.\u003e\u0026\u003cb\u2028","whole":2,"broken":0.5,"empty":[],"nested":[1,2]}"#
+            text(Answer::compact_json(200, &page)),
+            r#"{"subject":"a.\u003e\u0026\u003cb\u2028€","whole":2,"broken":0.5,"empty":[],"nested":[1,2]}"#
         );
     }
 }

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::time::{Instant, SystemTime};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::answer::is_zero;
 use super::gather;
@@ -348,22 +348,35 @@ pub(super) struct Connz<'a> {
     total: usize,
     offset: usize,
     limit: usize,
-    connections: Option<Vec<Connection<'a>>>,
+    connections: Option<Connections<'a>>,
+}
+
+/// A list whose entries are made one by one while they are written: together they would take
+/// several times the memory of what is written.
+struct Connections<'a> {
+    site: &'a Site,
+    found: &'a Found,
+}
+
+impl Serialize for Connections<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { site, found } = self;
+        let reports = found.selection.reports();
+        serializer.collect_seq(reports.map(|report| Connection::of(site, found, report)))
+    }
 }
 
 impl<'a> Connz<'a> {
     /// The page about what was found.
     pub(super) fn of(site: &'a Site, found: &'a Found) -> Self {
-        let connections: Vec<_> =
-            found.selection.reports().map(|report| Connection::of(site, found, report)).collect();
         Self {
             server_id: site.server_id(),
             now: site.clock().utc(SystemTime::now()),
-            num_connections: connections.len(),
+            num_connections: found.selection.sorted.len(),
             total: found.total,
             offset: found.wanted.offset,
             limit: found.wanted.limit,
-            connections: Some(connections),
+            connections: Some(Connections { site, found }),
         }
     }
 
@@ -487,6 +500,98 @@ impl<'a> Connection<'a> {
                 _ => Vec::new(),
             },
             name_tag: Some(account).filter(|_| auth && report.end.is_none()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::reactor::{CloseReason, End};
+
+    fn report(cid: u64) -> ConnectionReport {
+        let now = Instant::now();
+        ConnectionReport {
+            cid,
+            address: ([127, 0, 0, 1], 1).into(),
+            account: 0,
+            started: now,
+            last_activity: now,
+            end: None,
+            rtt: None,
+            pending_bytes: 0,
+            traffic: Default::default(),
+            stalls: 0,
+            subscription_count: 0,
+            name: "".into(),
+            lang: "".into(),
+            version: "".into(),
+            user: "".into(),
+            subscriptions: Arc::from([]),
+        }
+    }
+
+    #[test]
+    fn the_first_ones_are_kept_whatever_comes() {
+        let mut selection = Selection::new(5);
+        // Each number up to 100 once, in no order.
+        for step in 0..101_u64 {
+            let cid = step * 37 % 101;
+            selection.add(Rank::Descending(Reverse(u128::from(cid / 2))), report(cid));
+            assert!(selection.heap.len() <= 5);
+        }
+        selection.forget_first(2);
+        let cids: Vec<_> = selection.reports().map(|report| report.cid).collect();
+        // 100; then 98 and 99, which are equal, 96 and 97.
+        assert_eq!(cids, [99, 96, 97]);
+
+        let mut nothing = Selection::new(0);
+        nothing.add(Rank::Ascending(0), report(1));
+        nothing.forget_first(7);
+        assert_eq!(nothing.reports().count(), 0);
+    }
+
+    #[test]
+    fn every_order() {
+        let start = Instant::now();
+        let seconds = Duration::from_secs;
+        let now = start + seconds(100);
+        let mut low = report(1);
+        (low.started, low.last_activity) = (start + seconds(1), start + seconds(50));
+        low.end = Some(End { reason: CloseReason::ClientClosed, at: start + seconds(60) });
+        let mut high = report(2);
+        (high.started, high.last_activity) = (start + seconds(2), start + seconds(70));
+        high.end = Some(End { reason: CloseReason::WriteError, at: start + seconds(80) });
+        high.subscription_count = 1;
+        high.pending_bytes = 1;
+        high.rtt = Some(seconds(1));
+        high.traffic.in_messages = 1;
+        high.traffic.in_bytes = 1;
+        high.traffic.out_messages = 1;
+        high.traffic.out_bytes = 1;
+        for (name, low_is_first) in [
+            ("", true),
+            ("cid", true),
+            ("start", true),
+            ("subs", false),
+            ("pending", false),
+            ("msgs_to", false),
+            ("msgs_from", false),
+            ("bytes_to", false),
+            ("bytes_from", false),
+            ("last", false),
+            ("idle", true),
+            ("uptime", true),
+            ("stop", false),
+            ("reason", true),
+            ("rtt", false),
+        ] {
+            let sort = sort(name, State::Closed).unwrap();
+            let rank = |report| rank(sort, report, start, now);
+            assert_eq!(rank(&low) < rank(&high), low_is_first, "{name}");
         }
     }
 }

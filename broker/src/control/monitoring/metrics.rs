@@ -19,7 +19,7 @@ use super::varz::Varz;
 use crate::stats::{BUCKET_COUNT, Counters, Stage};
 
 /// Texts that are shown as a gauge whose value is 1, with the text in the label `value`.
-const TEXTS: [&str; 3] = ["server_id", "server_name", "version"];
+const TEXTS: [&str; 6] = ["server_id", "server_name", "version", "domain", "leader", "name"];
 /// Times that are shown in milliseconds since 1970.
 const TIMES: [&str; 2] = ["start", "config_load_time"];
 
@@ -227,16 +227,17 @@ impl Samples {
     fn field(&mut self, page: &str, path: &str, value: &Value, labels: &Labels) {
         let name = format!("nats_{page}_{}", metric_name(path));
         let help = format!("{path} of /{page}.");
+        let key = path.rsplit('/').next().unwrap_or(path);
         match value {
             Value::Number(number) => {
                 self.describe(&name, "gauge", &help);
                 self.add(&name, labels, number);
             }
-            Value::String(text) if TEXTS.contains(&path) => {
+            Value::String(text) if TEXTS.contains(&key) => {
                 self.describe(&name, "gauge", &help);
                 self.add(&name, &labels.and("value", text), 1);
             }
-            Value::String(text) if TIMES.contains(&path) => {
+            Value::String(text) if TIMES.contains(&key) => {
                 if let Ok(time) = text.parse::<jiff::Timestamp>() {
                     self.describe(&name, "gauge", &format!("{help} Milliseconds since 1970."));
                     self.add(&name, labels, time.as_millisecond());
@@ -272,7 +273,7 @@ mod tests {
             "host": "not shown",
             "start": "1970-01-01T00:00:01.5Z",
             "cpu": 1.5,
-            "stats": {"clients": 3},
+            "stats": {"clients": 3, "name": "b"},
             "http_req_stats": {"/": 1, "/varz": 2},
         });
         let mut samples = Samples::default();
@@ -294,6 +295,8 @@ mod tests {
                 r#"nats_varz_start{server_id="a"} 1500"#,
                 "# TYPE nats_varz_stats_clients gauge",
                 r#"nats_varz_stats_clients{server_id="a"} 3"#,
+                "# TYPE nats_varz_stats_name gauge",
+                r#"nats_varz_stats_name{server_id="a",value="b"} 1"#,
             ]
         );
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use fulmar_protocol::subject::{Filter, tokens};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::answer::{go_float, is_zero};
 use super::connz::at_least_one;
@@ -49,6 +49,11 @@ impl Wanted {
             )));
         }
         Ok(Self { is_listed, offset, limit, account: query.text("acc").to_owned(), test })
+    }
+
+    /// Whether the reactors have to be asked.
+    pub(super) fn is_listed(&self) -> bool {
+        self.is_listed
     }
 
     fn wants(&self, site: &Site, report: &SubscriptionReport) -> bool {
@@ -112,8 +117,22 @@ pub(super) struct Subsz<'a> {
     total: usize,
     offset: usize,
     limit: usize,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    subscriptions_list: Vec<SubscriptionDetail<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subscriptions_list: Option<Subscriptions<'a>>,
+}
+
+/// A list whose entries are made one by one while they are written.
+struct Subscriptions<'a> {
+    site: &'a Site,
+    found: &'a Found,
+}
+
+impl Serialize for Subscriptions<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let account = |report: &SubscriptionReport| Some(self.site.account_name(report.account));
+        let page = self.found.page.iter();
+        serializer.collect_seq(page.map(|report| SubscriptionDetail::of(report, account(report))))
+    }
 }
 
 impl<'a> Subsz<'a> {
@@ -150,13 +169,7 @@ impl<'a> Subsz<'a> {
             total: found.total,
             offset: wanted.offset,
             limit: wanted.limit,
-            subscriptions_list: found
-                .page
-                .iter()
-                .map(|report| {
-                    SubscriptionDetail::of(report, Some(site.account_name(report.account)))
-                })
-                .collect(),
+            subscriptions_list: (!found.page.is_empty()).then_some(Subscriptions { site, found }),
         }
     }
 }

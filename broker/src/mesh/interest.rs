@@ -13,8 +13,9 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use dashmap::DashMap;
 use foldhash::fast::RandomState;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashMap;
 use parking_lot::RwLock;
 
 use super::trie::Trie;
@@ -22,6 +23,8 @@ use fulmar_protocol::subject::{Filter, tokens};
 
 /// Shards of the literal table: more than there are cores, so that a lock is rarely met.
 const SHARD_COUNT: usize = 64;
+/// Removals after which the literal table is looked at, whether it should give memory back.
+const SHRINK_EVERY: u64 = 64 * 1024;
 /// Counters for literal filters; two subjects share one in 4,096 cases.
 const LITERAL_BUCKET_COUNT: usize = 4096;
 /// Counters for wildcard filters, by first token.
@@ -106,7 +109,7 @@ pub struct Buckets {
 /// The interest of one account.
 pub struct Interest {
     hasher: RandomState,
-    literals: Box<[RwLock<HashTable<Literal>>]>,
+    literals: DashMap<Arc<[u8]>, Subscribers, RandomState>,
     wildcards: RwLock<Trie<Subscribers>>,
     literal_generations: Box<[AtomicU64]>,
     prefix_generations: Box<[AtomicU64]>,
@@ -114,11 +117,6 @@ pub struct Interest {
     /// Subscriptions ever added and removed, for `/subsz`.
     inserts: AtomicU64,
     removes: AtomicU64,
-}
-
-struct Literal {
-    subject: Arc<[u8]>,
-    subscribers: Subscribers,
 }
 
 /// The subscriptions of one filter. Nearly all filters have one.
@@ -150,10 +148,11 @@ impl Default for Interest {
 impl Interest {
     /// No interest.
     pub fn new() -> Self {
+        let hasher = RandomState::default();
         let counters = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
         Self {
-            hasher: RandomState::default(),
-            literals: (0..SHARD_COUNT).map(|_| RwLock::default()).collect(),
+            literals: DashMap::with_hasher_and_shard_amount(hasher.clone(), SHARD_COUNT),
+            hasher,
             wildcards: RwLock::new(Trie::new()),
             literal_generations: counters(LITERAL_BUCKET_COUNT),
             prefix_generations: counters(PREFIX_BUCKET_COUNT),
@@ -200,18 +199,12 @@ impl Interest {
             let mut trie = self.wildcards.write();
             insert(trie.entry(filter.as_bytes()), queue, id);
         } else {
-            let hash = self.hash(filter.as_bytes());
-            let mut shard = self.shard(hash).write();
-            match shard.find_mut(hash, |literal| literal.subject == *shared) {
-                Some(literal) => literal.subscribers.add(queue, id),
-                None => {
-                    let literal = Literal {
-                        subject: shared.clone(),
-                        subscribers: Subscribers::new(queue, id),
-                    };
-                    shard.insert_unique(hash, literal, |literal| self.hash(&literal.subject));
-                }
-            }
+            // A guard ends with its statement: one that is held while the map is touched again is
+            // a deadlock.
+            self.literals
+                .entry(shared.clone())
+                .and_modify(|subscribers| subscribers.add(queue, id))
+                .or_insert_with(|| Subscribers::new(queue, id));
         }
         self.inserts.fetch_add(1, Ordering::Relaxed);
         self.bump(filter);
@@ -226,35 +219,28 @@ impl Interest {
                 }
             });
         } else {
-            let hash = self.hash(filter.as_bytes());
-            let mut shard = self.shard(hash).write();
-            if let Ok(mut entry) =
-                shard.find_entry(hash, |literal| *literal.subject == *filter.as_bytes())
-                && entry.get_mut().subscribers.remove(queue, id)
-            {
-                entry.remove();
-                if shard.len() * 8 < shard.capacity() && shard.capacity() > 1024 {
-                    shard.shrink_to_fit(|literal| self.hash(&literal.subject));
-                }
-            }
+            let bytes = filter.as_bytes();
+            self.literals.remove_if_mut(bytes, |_, subscribers| subscribers.remove(queue, id));
         }
-        self.removes.fetch_add(1, Ordering::Relaxed);
+        let removes = self.removes.fetch_add(1, Ordering::Relaxed) + 1;
         self.bump(filter);
+        if removes.is_multiple_of(SHRINK_EVERY)
+            && self.literals.len() * 4 < self.literals.capacity()
+        {
+            self.literals.shrink_to_fit();
+        }
     }
 
     /// Fills `routes` with those who want a message to `subject`, as the reactor `me` sees it.
     ///
     /// A subject with an empty token meets nobody, as in nats-server.
-    pub fn routes(&self, me: PeerId, subject: &[u8], hash: u64, routes: &mut Routes) {
+    pub fn routes(&self, me: PeerId, subject: &[u8], routes: &mut Routes) {
         routes.clear();
         if tokens(subject).any(<[u8]>::is_empty) {
             return;
         }
-        {
-            let shard = self.shard(hash).read();
-            if let Some(literal) = shard.find(hash, |literal| *literal.subject == *subject) {
-                literal.subscribers.collect(me, routes);
-            }
+        if let Some(subscribers) = self.literals.get(subject) {
+            subscribers.collect(me, routes);
         }
         self.wildcards
             .read()
@@ -263,18 +249,12 @@ impl Interest {
 
     /// Whether nobody wants anything, and nothing is kept of those who did.
     pub fn is_empty(&self) -> bool {
-        self.wildcards.read().is_empty()
-            && self.literals.iter().all(|shard| shard.read().is_empty())
+        self.wildcards.read().is_empty() && self.literals.is_empty()
     }
 
     /// Subscriptions ever added and removed.
     pub fn changes(&self) -> (u64, u64) {
         (self.inserts.load(Ordering::Relaxed), self.removes.load(Ordering::Relaxed))
-    }
-
-    fn shard(&self, hash: u64) -> &RwLock<HashTable<Literal>> {
-        // The table below uses the hash's high and low bits; the shard takes some between.
-        &self.literals[usize::from(bucket(hash >> 20, SHARD_COUNT))]
     }
 
     fn bump(&self, filter: Filter<'_>) {
@@ -447,7 +427,7 @@ mod tests {
 
     fn routes(interest: &Interest, subject: &str) -> Routes {
         let mut routes = Routes::default();
-        interest.routes(ME, subject.as_bytes(), interest.hash(subject.as_bytes()), &mut routes);
+        interest.routes(ME, subject.as_bytes(), &mut routes);
         routes.local.sort_unstable();
         routes
     }
@@ -562,7 +542,7 @@ mod tests {
             for (filter, queue, id) in model.drain(..) {
                 remove(&interest, &filter, queue.as_deref(), id);
             }
-            prop_assert!(interest.literals.iter().all(|shard| shard.read().is_empty()));
+            prop_assert!(interest.literals.is_empty());
         }
     }
 }

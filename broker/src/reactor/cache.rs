@@ -108,7 +108,7 @@ impl RouteCache {
         });
         self.remembered -= answer.routes.subscription_count();
         counts.fanout_sum -= answer.routes.fanout as u64;
-        interest.routes(me, subject, hash, &mut answer.routes);
+        interest.routes(me, subject, &mut answer.routes);
         self.remembered += answer.routes.subscription_count();
         counts.fanout_sum += answer.routes.fanout as u64;
         counts.fanout_max = counts.fanout_max.max(answer.routes.fanout as u64);

@@ -1,0 +1,99 @@
+//! The one trait between the log and where its bytes are, so that the log can be run on a disk
+//! that loses power on purpose.
+//!
+//! It knows files of a fixed length in one directory. It refuses to know records.
+
+mod map;
+mod real;
+mod simulated;
+
+use std::borrow::Cow;
+use std::io;
+use std::ops::Range;
+
+pub use real::{RealDisk, RealFile};
+pub use simulated::{SimulatedDisk, SimulatedFile};
+
+/// A directory that belongs to one log alone. A clone is another handle of the same directory.
+pub trait Disk: Clone + Send + 'static {
+    /// A file in it.
+    type File: DiskFile;
+
+    /// The names of the files in the directory, in no order.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be read.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Makes a file of `bytes` zeros that takes its room on the disk now, and syncs the file and
+    /// the directory. When it answers, writing into the file needs no room any more. What was
+    /// made of it is removed again if it fails, as far as that is possible.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AlreadyExists`]: a file of this name is there, and it was not touched.
+    /// [`io::ErrorKind::StorageFull`]: there is no room. Otherwise what the disk said.
+    fn create_zeroed(&self, name: &str, bytes: u64) -> io::Result<Self::File>;
+
+    /// Opens a file as it is.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or cannot be read and written.
+    fn open(&self, name: &str) -> io::Result<Self::File>;
+
+    /// Removes the name of a file. Who has the file open goes on reading it.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or may not be removed.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes names that came and went durable.
+    ///
+    /// # Errors
+    ///
+    /// The disk failed.
+    fn sync_directory(&self) -> io::Result<()>;
+}
+
+/// A file whose length never changes while it is open.
+///
+/// It has one mark, `published`: bytes below are never written again and may be borrowed, bytes
+/// above may be written and are only copied out.
+pub trait DiskFile: Send + Sync + 'static {
+    /// Its length in bytes.
+    fn bytes(&self) -> u64;
+
+    /// Writes at an offset. Nothing is durable before [`sync`](Self::sync).
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`]: below the mark or behind the end. Otherwise what the disk
+    /// said; then nobody knows how much was written.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes everything written before durable.
+    ///
+    /// # Errors
+    ///
+    /// What the disk said. Nobody knows then what is durable, and a second sync that succeeds
+    /// says nothing about the writes before the first.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Moves the mark up; it never goes down.
+    fn publish(&self, bytes: u64);
+
+    /// Where the mark is.
+    fn published(&self) -> u64;
+
+    /// Bytes of the file: borrowed where they are below the mark and the file is mapped, copied
+    /// otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::UnexpectedEof`]: not all of it is inside the file. Otherwise what the
+    /// disk said.
+    fn read(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>>;
+}

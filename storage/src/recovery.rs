@@ -1,0 +1,521 @@
+//! Opening: what the records on the disk say, what is damaged, and where to go on.
+//!
+//! It reads every segment from its start, believes nothing but checksums, and changes no byte.
+//! It refuses to know batches, and who asks.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::Error;
+use crate::index::Index;
+use crate::record::{
+    ALIGNMENT_BYTES, HEAD_BYTES, Head, HeadFault, Kind, MESSAGE_BYTES_MIN, Marker, aligned,
+};
+use crate::segment::{Segment, parse_segment_name, segment_name};
+
+/// What opening a log found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Segments with something in them.
+    pub segments: u64,
+    /// Messages that can be read, with those that are deleted and whose segment is still there.
+    pub messages: u64,
+    /// Bytes of records and markers, damaged ones included.
+    pub bytes: u64,
+    /// The log was closed, and not left.
+    pub closed: bool,
+    /// What cannot be read, in the order of the segments. Empty after a power cut between writes.
+    pub damage: Vec<Damage>,
+}
+
+/// A stretch of a segment that is no longer what was written, or never was finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The segment.
+    pub segment: u64,
+    /// Where in its file. Empty if the whole file is missing, or only a link is broken.
+    pub bytes: Range<u64>,
+    /// The sequences that cannot be read because of it. It is exact for [`Cause::Body`]; for the
+    /// others it is every sequence that may have been there.
+    pub sequences: Range<u64>,
+    /// The log had noted that these bytes were on the disk: they were damaged there. Otherwise
+    /// they may be a write that a power cut did not let finish, which nobody was promised.
+    pub synced: bool,
+    /// What is wrong.
+    pub cause: Cause,
+}
+
+/// What is wrong with a stretch of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// One record: its head is whole, its body is not.
+    Body,
+    /// No record can be found here, and there are some behind.
+    Head,
+    /// The segment ends before the place where the next one says that it ended.
+    End,
+    /// Bytes behind the last record of the log, or of what was the log when it was last opened.
+    Tail,
+    /// The file is not there.
+    Missing,
+    /// Two records are whole, and the second does not follow the first.
+    Link,
+}
+
+/// A segment with records, and where they are.
+pub(crate) struct Kept<F> {
+    pub(crate) segment: Arc<Segment<F>>,
+    /// No message in it has a sequence below.
+    pub(crate) base_sequence: u64,
+    pub(crate) index: Index,
+}
+
+/// All that a log needs to go on.
+pub(crate) struct Recovered<F> {
+    pub(crate) report: Recovery,
+    pub(crate) kept: VecDeque<Kept<F>>,
+    /// Prepared and unused, by rising identity, the first following the last one kept.
+    pub(crate) spares: VecDeque<Arc<Segment<F>>>,
+    /// Where the records of the last segment end, and the checksum of the last head there.
+    pub(crate) end: u64,
+    pub(crate) chain: u32,
+    pub(crate) marker_last_at: u64,
+    /// Everything before this segment and offset is known to have been synced before this opening.
+    pub(crate) durable: (u64, u64),
+    pub(crate) next_sequence: u64,
+    pub(crate) front: u64,
+    /// The last segment cannot be gone on with: the log goes on in a new one.
+    pub(crate) leave_segment: bool,
+}
+
+/// The most that is copied at once when unsynced bytes are written again, in bytes.
+const REWRITE_BYTES: u64 = 1 << 20;
+
+/// Reads everything, and makes everything that is kept durable.
+pub(crate) fn recover<D: Disk>(disk: &D, segment_bytes: u64) -> Result<Recovered<D::File>, Error> {
+    let found = open_segments(disk)?;
+    let (used, spares) = split_spares(disk, found, segment_bytes)?;
+    let mut scan = Scan::default();
+    let mut kept = VecDeque::new();
+    for segment in used {
+        kept.push_back(scan.segment(segment)?);
+    }
+    let recovered = scan.finish(kept, spares);
+    make_durable(disk, &recovered.kept, scan.durable, recovered.end)?;
+    Ok(recovered)
+}
+
+/// The segments in the directory by rising identity. Other files are none of ours.
+fn open_segments<D: Disk>(disk: &D) -> Result<Vec<Arc<Segment<D::File>>>, Error> {
+    let names = disk.list().map_err(|error| Error::disk("list the directory of the log", error))?;
+    let mut identities: Vec<_> = names.iter().filter_map(|name| parse_segment_name(name)).collect();
+    identities.sort_unstable();
+    let mut segments = Vec::with_capacity(identities.len());
+    for (id, salt) in identities {
+        let name = segment_name(id, salt);
+        let file = disk.open(&name).map_err(|error| Error::disk(format!("open {name}"), error))?;
+        segments.push(Segment::new(id, salt, file));
+    }
+    Ok(segments)
+}
+
+type Split<F> = (Vec<Arc<Segment<F>>>, VecDeque<Arc<Segment<F>>>);
+
+/// Tells the segments with something in them from those prepared for later: files of zeros behind
+/// all others. Of these, one that was not prepared to its end is removed: it was read, and there
+/// is nothing in it.
+fn split_spares<D: Disk>(
+    disk: &D,
+    mut used: Vec<Arc<Segment<D::File>>>,
+    segment_bytes: u64,
+) -> Result<Split<D::File>, Error> {
+    let mut empty = Vec::new();
+    while let Some(last) = used.last() {
+        if last_nonzero(&contents(last)?) > 0 {
+            break;
+        }
+        empty.extend(used.pop());
+    }
+    for pair in used.windows(2) {
+        if pair[0].id == pair[1].id {
+            let names = [pair[0].name(), pair[1].name()];
+            return Err(Error::SegmentTwice { segment: pair[0].id, names });
+        }
+    }
+    let mut next_id = used.last().map_or(1, |last| last.id + 1);
+    let mut spares = VecDeque::new();
+    for segment in empty.into_iter().rev() {
+        if segment.id == next_id && segment.file.bytes() == segment_bytes {
+            next_id += 1;
+            spares.push_back(segment);
+        } else {
+            let name = segment.name();
+            disk.remove(&name).map_err(|error| Error::disk(format!("remove {name}"), error))?;
+        }
+    }
+    Ok((used, spares))
+}
+
+fn contents<F: DiskFile>(segment: &Segment<F>) -> Result<std::borrow::Cow<'_, [u8]>, Error> {
+    let read = segment.file.read(0..segment.file.bytes());
+    read.map_err(|error| Error::disk(format!("read {}", segment.name()), error))
+}
+
+/// What is carried from record to record and from segment to segment.
+#[derive(Default)]
+struct Scan {
+    report: Recovery,
+    /// The lowest sequence that the next message may have.
+    expected: u64,
+    /// The checksum of the last head, if the record before is known.
+    chain: Option<u32>,
+    front: u64,
+    /// Everything before this place (segment, offset) was synced, as the last marker says.
+    durable: (u64, u64),
+    /// What an opening before this one did not know to be synced.
+    unsure: Vec<Unsure>,
+    last: Option<Last>,
+    /// Which segment is the oldest, and the sequence that it says it starts with.
+    first: Option<(u64, u64)>,
+}
+
+/// From a segment and offset to the start of another segment.
+#[derive(Clone, Copy)]
+struct Unsure {
+    from: (u64, u64),
+    below_segment: u64,
+}
+
+impl Unsure {
+    fn covers(&self, damage: &Damage) -> bool {
+        (damage.segment, damage.bytes.end) > self.from && damage.segment < self.below_segment
+    }
+}
+
+/// The segment that was scanned last.
+#[derive(Clone, Copy)]
+struct Last {
+    id: u64,
+    /// Where its records end, and where the bytes behind them do that are not zero.
+    end: u64,
+    nonzero_end: u64,
+    /// How long its file should be, if a marker says so, and is.
+    bytes_expected: u64,
+    bytes: u64,
+    marker_at: u64,
+    chain: u32,
+}
+
+impl Scan {
+    fn segment<F: DiskFile>(&mut self, segment: Arc<Segment<F>>) -> Result<Kept<F>, Error> {
+        let bytes = contents(&segment)?;
+        let previous = self.last.replace(Last {
+            id: segment.id,
+            end: 0,
+            nonzero_end: last_nonzero(&bytes),
+            bytes_expected: bytes.len() as u64,
+            bytes: bytes.len() as u64,
+            marker_at: 0,
+            chain: 0,
+        });
+        let mut last = self.last.expect("it was just put there");
+        let mut base_sequence = self.expected;
+        let mut index = Index::default();
+        let mut at = 0;
+        while let Some(found) = self.find(&segment, &bytes, at)? {
+            let (start, head) = found;
+            let record = &bytes[usize::try_from(start).expect("an offset in a slice")..];
+            let whole = head.body_is_whole(record);
+            let marker = match head.kind {
+                Kind::Marker if whole => {
+                    let body = &record[HEAD_BYTES..head.bytes as usize];
+                    let newer = Error::NewerVersion { segment: segment.id, offset: start };
+                    Some(Marker::parse(body).ok_or(newer)?)
+                }
+                _ => None,
+            };
+            if start > at {
+                self.chain = None;
+                if at == 0 {
+                    self.unknown_end_of(previous);
+                }
+                self.damage(segment.id, at..start, self.expected..head.sequence, Cause::Head);
+            } else if at == 0 {
+                self.join(previous, segment.id, &head, marker.as_ref());
+                base_sequence = head.sequence;
+                if previous.is_none() {
+                    self.first = Some((segment.id, base_sequence));
+                }
+            } else {
+                let gap = head.sequence > self.expected && head.kind == Kind::Message;
+                if gap || self.chain.is_some_and(|chain| chain != head.previous) {
+                    self.damage(segment.id, at..at, self.expected..head.sequence, Cause::Link);
+                }
+            }
+            let end = (start + head.bytes_aligned()).min(bytes.len() as u64);
+            self.expected = head.sequence;
+            if head.kind == Kind::Message {
+                self.expected += 1;
+            }
+            match (head.kind, whole) {
+                (Kind::Message, true) => {
+                    self.report.messages += 1;
+                    index.push(head.sequence, start);
+                }
+                (_, false) => {
+                    let lost = head.sequence..self.expected;
+                    self.damage(segment.id, start..end, lost, Cause::Body);
+                }
+                (Kind::Marker, true) => last.marker_at = start,
+            }
+            self.report.closed = false;
+            if let Some(marker) = marker {
+                self.front = self.front.max(marker.front);
+                self.durable = self.durable.max((marker.durable_segment, marker.durable_bytes));
+                self.report.closed = marker.closed;
+                last.bytes_expected = marker.segment_bytes;
+            }
+            self.chain = Some(head.checksum);
+            last.chain = head.checksum;
+            last.end = end;
+            at = end;
+        }
+        if at == 0 {
+            self.unknown_end_of(previous);
+        }
+        self.report.segments += 1;
+        self.report.bytes += last.end;
+        self.last = Some(last);
+        drop(bytes);
+        Ok(Kept { segment, base_sequence, index })
+    }
+
+    /// The first record at or behind `at`, with its offset. `None`: there is none.
+    fn find<F>(
+        &self,
+        segment: &Segment<F>,
+        bytes: &[u8],
+        at: u64,
+    ) -> Result<Option<(u64, Head)>, Error> {
+        let mut at = usize::try_from(at).expect("an offset in a slice");
+        let follows_at = if at > 0 { Some(at) } else { None };
+        while at + HEAD_BYTES <= bytes.len() {
+            match Head::parse(segment.seed, at as u64, &bytes[at..]) {
+                // Two histories of one log, mixed by a restored copy, can put whole records where
+                // they do not belong. A sequence that is used cannot come again, and one that
+                // jumps must be vouched for by the record before.
+                Ok(head)
+                    if head.sequence == self.expected
+                        || head.sequence > self.expected
+                            && (follows_at != Some(at)
+                                || self.chain.is_none_or(|chain| chain == head.previous)) =>
+                {
+                    return Ok(Some((at as u64, head)));
+                }
+                Err(HeadFault::Newer) => {
+                    let (segment, offset) = (segment.id, at as u64);
+                    return Err(Error::NewerVersion { segment, offset });
+                }
+                Ok(_) | Err(HeadFault::NoRecord) => {}
+            }
+            at += ALIGNMENT_BYTES;
+            let Some(nonzero) = first_nonzero(bytes, at) else { return Ok(None) };
+            // A head can start with two checksums that are zero.
+            let earliest = nonzero - nonzero % ALIGNMENT_BYTES;
+            at = at.max(earliest.saturating_sub(ALIGNMENT_BYTES));
+        }
+        Ok(None)
+    }
+
+    /// Compares how a segment starts with how the one before ends.
+    fn join(&mut self, previous: Option<Last>, id: u64, head: &Head, marker: Option<&Marker>) {
+        let lost = self.expected..head.sequence;
+        let Some(previous) = previous else { return };
+        let Some(marker) = marker.filter(|_| previous.id + 1 == id) else {
+            self.unknown_end_of(Some(previous));
+            if previous.id + 1 != id {
+                self.damage(previous.id + 1, 0..0, lost, Cause::Missing);
+            }
+            return;
+        };
+        if marker.unsure_segment > 0 {
+            let from = (marker.unsure_segment, marker.unsure_bytes);
+            self.unsure.push(Unsure { from, below_segment: id });
+        }
+        if previous.end < marker.previous_end {
+            self.damage(previous.id, previous.end..marker.previous_end, lost, Cause::End);
+        } else if previous.end < previous.nonzero_end {
+            self.unsure.push(Unsure { from: (previous.id, previous.end), below_segment: id });
+            let tail = previous.end..aligned(previous.nonzero_end);
+            self.damage(previous.id, tail, lost, Cause::Tail);
+        } else if self.chain.is_some_and(|chain| chain != head.previous) {
+            self.damage(previous.id, previous.end..previous.end, lost, Cause::Link);
+        }
+    }
+
+    /// The segment behind `previous` cannot say where `previous` ended.
+    fn unknown_end_of(&mut self, previous: Option<Last>) {
+        if let Some(previous) = previous.filter(|previous| previous.end < previous.nonzero_end) {
+            let tail = previous.end..aligned(previous.nonzero_end);
+            self.damage(previous.id, tail, 0..0, Cause::Tail);
+        }
+    }
+
+    fn damage(&mut self, segment: u64, bytes: Range<u64>, sequences: Range<u64>, cause: Cause) {
+        let sequences = if sequences.is_empty() { 0..0 } else { sequences };
+        self.report.damage.push(Damage { segment, bytes, sequences, synced: false, cause });
+    }
+
+    fn finish<F>(
+        &mut self,
+        kept: VecDeque<Kept<F>>,
+        spares: VecDeque<Arc<Segment<F>>>,
+    ) -> Recovered<F> {
+        let mut next_sequence = self.expected;
+        let last = self.last;
+        if let Some(last) = last {
+            let shortened = last.bytes < last.bytes_expected;
+            let tail_end = if shortened { last.bytes_expected } else { last.nonzero_end };
+            if last.end < tail_end {
+                // Each may have been a message that somebody was told the sequence of.
+                let messages_max = (tail_end - last.end).div_ceil(MESSAGE_BYTES_MIN);
+                next_sequence += messages_max;
+                let tail = last.end..aligned(tail_end);
+                self.damage(last.id, tail, self.expected..next_sequence, Cause::Tail);
+            }
+        }
+        // A note of what is not known to be synced goes into the first marker of a new segment, so
+        // that the next opening does not take an unfinished write for damage.
+        let leave_segment = self.settle_damage();
+        Recovered {
+            report: std::mem::take(&mut self.report),
+            kept,
+            spares,
+            end: last.map_or(0, |last| last.end),
+            chain: last.map_or(0, |last| last.chain),
+            marker_last_at: last.map_or(0, |last| last.marker_at),
+            durable: self.durable,
+            next_sequence,
+            // Without a marker nobody knows; the first sequence there can be is 1.
+            front: self.front.max(1),
+            leave_segment,
+        }
+    }
+
+    /// Deleted messages are not lost, and only now is it known which are deleted, and what was
+    /// synced. Answers whether there is damage that may be an unfinished write and is not noted as
+    /// such yet.
+    fn settle_damage(&mut self) -> bool {
+        if let Some((first_id, base)) = self.first
+            && self.front > 0
+            && base > self.front
+        {
+            let segment = first_id.saturating_sub(1);
+            let sequences = self.front..base;
+            let missing =
+                Damage { segment, bytes: 0..0, sequences, synced: true, cause: Cause::Missing };
+            self.report.damage.insert(0, missing);
+        }
+        let mut unnoted = false;
+        for damage in &mut self.report.damage {
+            // Sequences start at 1.
+            let start = damage.sequences.start.max(self.front).max(1);
+            damage.sequences =
+                if start < damage.sequences.end { start..damage.sequences.end } else { 0..0 };
+            let known = (damage.segment, damage.bytes.end) <= self.durable;
+            let noted = self.unsure.iter().any(|unsure| unsure.covers(damage));
+            damage.synced = known && !noted;
+            unnoted |= !known && !noted;
+        }
+        self.report
+            .damage
+            .retain(|damage| damage.cause != Cause::Missing || !damage.sequences.is_empty());
+        unnoted
+    }
+}
+
+/// Makes durable what recovery found. What was perhaps not synced is written again, the same
+/// bytes: after a failed sync the system may hold pages that it takes for synced and that are not
+/// on the disk, and a sync alone would pass over them.
+fn make_durable<D: Disk>(
+    disk: &D,
+    kept: &VecDeque<Kept<D::File>>,
+    durable: (u64, u64),
+    last_end: u64,
+) -> Result<(), Error> {
+    if kept.is_empty() {
+        return Ok(());
+    }
+    disk.sync_directory().map_err(|error| Error::disk("sync the directory of the log", error))?;
+    for (number, Kept { segment, .. }) in kept.iter().enumerate() {
+        let is_last = number + 1 == kept.len();
+        let end = if is_last { last_end } else { segment.file.bytes() };
+        if segment.id >= durable.0 {
+            let start = if segment.id == durable.0 { durable.1.min(end) } else { 0 };
+            rewrite(segment, start..end)
+                .and_then(|()| segment.file.sync())
+                .map_err(|error| Error::disk(format!("sync {}", segment.name()), error))?;
+        }
+        segment.file.publish(end);
+    }
+    Ok(())
+}
+
+fn rewrite<F: DiskFile>(segment: &Segment<F>, range: Range<u64>) -> std::io::Result<()> {
+    let mut at = range.start;
+    while at < range.end {
+        let end = range.end.min(at + REWRITE_BYTES);
+        let bytes = segment.file.read(at..end)?.into_owned();
+        segment.file.write_at(at, &bytes)?;
+        at = end;
+    }
+    Ok(())
+}
+
+const ZEROS: [u8; 4_096] = [0; 4_096];
+
+/// Where the first byte is, at or behind `from`, that is not zero.
+fn first_nonzero(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    for chunk in bytes.get(from..)?.chunks(ZEROS.len()) {
+        if chunk != &ZEROS[..chunk.len()] {
+            return chunk.iter().position(|byte| *byte != 0).map(|inside| at + inside);
+        }
+        at += chunk.len();
+    }
+    None
+}
+
+/// How long `bytes` are without the zeros at their end.
+fn last_nonzero(bytes: &[u8]) -> u64 {
+    let mut end = bytes.len();
+    for chunk in bytes.rchunks(ZEROS.len()) {
+        let start = end - chunk.len();
+        if chunk != &ZEROS[..chunk.len()] {
+            let inside = chunk.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+            return (start + inside) as u64;
+        }
+        end = start;
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_are_stepped_over() {
+        for (length, place) in [(1, 0), (8, 7), (4_096, 0), (4_097, 4_096), (20_000, 9_999)] {
+            let mut bytes = vec![0; length];
+            assert_eq!((first_nonzero(&bytes, 0), last_nonzero(&bytes)), (None, 0));
+            bytes[place] = 1;
+            assert_eq!(first_nonzero(&bytes, 0), Some(place));
+            assert_eq!(first_nonzero(&bytes, place), Some(place));
+            assert_eq!(first_nonzero(&bytes, place + 1), None);
+            assert_eq!(last_nonzero(&bytes), place as u64 + 1);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The power is cut at every sync of a workload. Then a ledger of what was sent and promised is
+//! held against what is there.
+
+use std::collections::BTreeMap;
+
+use fulmar_storage::{Error, Log, Options, Promise, SimulatedDisk};
+
+use crate::support::{Owned, options, read_all, relaxed};
+
+/// What the world knows.
+#[derive(Default)]
+struct Ledger {
+    /// What was given to the log with each sequence.
+    sent: BTreeMap<u64, Owned>,
+    /// The last sequence that was promised to be on the disk.
+    durable: u64,
+    /// The last sequence that anybody may have seen.
+    seen: u64,
+    front_asked: u64,
+    front_durable: u64,
+}
+
+impl Ledger {
+    fn note(&mut self, log: &Log<SimulatedDisk>, promise: Promise) {
+        let watermarks = log.watermarks();
+        self.durable = self.durable.max(watermarks.durable);
+        let shown = match promise {
+            Promise::Durable => watermarks.durable,
+            Promise::Written { .. } => watermarks.written,
+        };
+        self.seen = self.seen.max(shown);
+    }
+
+    /// The log after a crash has to be this.
+    fn check(&mut self, log: &Log<SimulatedDisk>, story: &str) {
+        let front = log.front();
+        let fronts = self.front_durable..=self.front_asked.max(1);
+        assert!(fronts.contains(&front), "{story}: the front is {front}, not in {fronts:?}");
+        let (messages, _) = read_all(log);
+        for (sequence, owned) in &messages {
+            assert_eq!(self.sent.get(sequence), Some(owned), "{story}: {sequence} was not sent so");
+        }
+        for sequence in self.sent.range(front..).map(|(sequence, _)| *sequence) {
+            let promised = sequence <= self.durable;
+            assert!(
+                !promised || messages.contains_key(&sequence),
+                "{story}: {sequence} was promised"
+            );
+        }
+        for damage in log.quarantine() {
+            assert!(!damage.synced, "{story}: an unfinished write is no damage: {damage:?}");
+        }
+        assert!(log.next_sequence() > self.seen, "{story}: a sequence would come again");
+        // What is served now was made durable first. What is not there was lost, and nobody knew.
+        self.sent.retain(|sequence, _| messages.contains_key(sequence) || *sequence < front);
+        self.durable = log.next_sequence() - 1;
+        self.seen = self.durable;
+        (self.front_asked, self.front_durable) = (front, front);
+    }
+}
+
+/// A random life of a log. Stops at the first error of the disk.
+fn live(
+    log: &mut Log<SimulatedDisk>,
+    ledger: &mut Ledger,
+    promise: Promise,
+    random: &mut fastrand::Rng,
+    steps: usize,
+) -> Result<(), Error> {
+    for _ in 0..steps {
+        match random.u8(0..20) {
+            0..8 => {
+                let payload_bytes_max = *random.choice(&[10, 200, 1_500]).unwrap();
+                let batch: Vec<Owned> = (0..random.usize(1..6))
+                    .map(|_| Owned::random(random, payload_bytes_max))
+                    .collect();
+                let messages: Vec<_> = batch.iter().map(Owned::as_message).collect();
+                // It is sent when it is handed over, whether or not the log can answer.
+                let next = log.next_sequence();
+                match log.append(&messages) {
+                    Ok(sequences) => {
+                        assert_eq!(sequences.start, next);
+                        ledger.sent.extend(sequences.zip(batch));
+                    }
+                    Err(Error::SyncFirst(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            8..12 => log.write()?,
+            12..17 => log.sync()?,
+            17 => log.prepare_ahead()?,
+            18 => {
+                let front = random.u64(log.front()..=log.next_sequence());
+                let before = ledger.front_asked;
+                ledger.front_asked = before.max(front);
+                log.truncate_front(front)?;
+                log.write()?;
+                log.sync()?;
+                ledger.front_durable = ledger.front_durable.max(front);
+            }
+            _ => {
+                log.remove_segments()?;
+            }
+        }
+        ledger.note(log, promise);
+    }
+    Ok(())
+}
+
+/// Which of the unsynced sectors reach the disk.
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    None,
+    All,
+    Random(u64),
+}
+
+fn cut(disk: &SimulatedDisk, kept: Kept) -> SimulatedDisk {
+    match kept {
+        Kept::None => disk.after_power_cut(|| false),
+        Kept::All => disk.after_power_cut(|| true),
+        Kept::Random(seed) => {
+            let mut random = fastrand::Rng::with_seed(seed);
+            disk.after_power_cut(|| random.bool())
+        }
+    }
+}
+
+/// Opens with the power cut at the first, second... sync of the opening, until one goes through.
+fn open_through_cuts(mut disk: SimulatedDisk, options: Options, kept: Kept) -> SimulatedDisk {
+    for number in 1.. {
+        disk.cut_power_at_sync(number);
+        if Log::open(disk.clone(), options).is_ok() && !disk.is_powered_off() {
+            return disk.after_power_cut(|| false);
+        }
+        assert!(disk.is_powered_off(), "an opening fails for no other reason");
+        disk = cut(&disk, kept);
+    }
+    unreachable!("an opening has a bounded number of syncs")
+}
+
+fn crash_at_every_sync(options: Options, workload_seed: u64) -> u64 {
+    let promise = options.promise;
+    let mut crashes = 0;
+    for sync in 1.. {
+        let ways = [Kept::None, Kept::All, Kept::Random(sync), Kept::Random(sync + 1_000)];
+        for (way, kept) in ways.into_iter().enumerate() {
+            let story = format!("seed {workload_seed}, sync {sync}, kept {kept:?}");
+            let mut random = fastrand::Rng::with_seed(workload_seed);
+            let mut ledger = Ledger { front_asked: 1, ..Ledger::default() };
+            let disk = SimulatedDisk::new();
+            disk.cut_power_at_sync(sync);
+            let (mut log, _) = Log::open(disk.clone(), options).unwrap();
+            let lived = live(&mut log, &mut ledger, promise, &mut random, 120);
+            if !disk.is_powered_off() {
+                lived.unwrap();
+                assert!(sync > 20, "the workload syncs");
+                return crashes;
+            }
+            // The last step may have synced one thing before the power went.
+            ledger.note(&log, promise);
+            drop(log);
+            let mut disk = cut(&disk, kept);
+            if way == 3 {
+                disk = open_through_cuts(disk, options, kept);
+            }
+            // It is opened, goes on, loses power, and is opened again.
+            for round in 0..3 {
+                let (mut log, _) = Log::open(disk.clone(), options)
+                    .unwrap_or_else(|error| panic!("{story}, round {round}: {error}"));
+                ledger.check(&log, &format!("{story}, round {round}"));
+                live(&mut log, &mut ledger, promise, &mut random, 15).unwrap();
+                disk = cut(&disk, kept);
+            }
+            crashes += 4;
+        }
+    }
+    unreachable!("the workload ends")
+}
+
+#[test]
+fn a_crash_at_any_sync_keeps_what_was_promised() {
+    let mut crashes = 0;
+    for seed in 0..3 {
+        crashes += crash_at_every_sync(options(), seed);
+    }
+    assert!(crashes > 1_000, "{crashes}");
+}
+
+#[test]
+fn a_relaxed_log_keeps_what_was_synced_and_repeats_no_sequence() {
+    for seed in 10..12 {
+        let crashes = crash_at_every_sync(relaxed(40), seed);
+        assert!(crashes > 200, "{crashes}");
+    }
+}

@@ -1,0 +1,127 @@
+//! Random operations on a log, next to a map of messages.
+
+use std::collections::BTreeMap;
+
+use fulmar_storage::{Log, SimulatedDisk};
+use proptest::prelude::*;
+
+use crate::support::{Owned, files, open, options, read_all};
+
+#[derive(Clone, Debug)]
+enum Operation {
+    Append {
+        seed: u64,
+        messages: usize,
+        payload_bytes_max: usize,
+    },
+    Write,
+    Sync,
+    Prepare,
+    /// Of the sequences there are, in thousandths.
+    TruncateFront(u64),
+    RemoveSegments,
+    Close,
+    Kill,
+    PowerCut {
+        seed: u64,
+    },
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        6 => (any::<u64>(), 0_usize..12, prop_oneof![Just(20_usize), Just(300), Just(3_500)]).prop_map(
+            |(seed, messages, payload_bytes_max)| Operation::Append { seed, messages, payload_bytes_max }
+        ),
+        4 => Just(Operation::Write),
+        4 => Just(Operation::Sync),
+        1 => Just(Operation::Prepare),
+        1 => (0_u64..=1_000).prop_map(Operation::TruncateFront),
+        1 => Just(Operation::RemoveSegments),
+        1 => Just(Operation::Close),
+        1 => Just(Operation::Kill),
+        1 => any::<u64>().prop_map(|seed| Operation::PowerCut { seed }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_log_is_a_map_of_messages(operations in prop::collection::vec(operation(), 1..60)) {
+        let mut disk = SimulatedDisk::new();
+        let (mut log, _) = open(&disk);
+        let mut model: BTreeMap<u64, Owned> = BTreeMap::new();
+        for operation in operations {
+            match operation {
+                Operation::Append { seed, messages, payload_bytes_max } => {
+                    let mut random = fastrand::Rng::with_seed(seed);
+                    let batch: Vec<Owned> =
+                        (0..messages).map(|_| Owned::random(&mut random, payload_bytes_max)).collect();
+                    let borrowed: Vec<_> = batch.iter().map(Owned::as_message).collect();
+                    let next = log.next_sequence();
+                    let sequences = log.append(&borrowed).unwrap();
+                    prop_assert_eq!(sequences.clone(), next..next + messages as u64);
+                    model.extend(sequences.zip(batch));
+                }
+                Operation::Write => log.write().unwrap(),
+                Operation::Sync => log.sync().unwrap(),
+                Operation::Prepare => log.prepare_ahead().unwrap(),
+                Operation::TruncateFront(thousandths) => {
+                    let last = log.next_sequence() - log.front();
+                    let sequence = log.front() + last * thousandths / 1_000;
+                    log.truncate_front(sequence).unwrap();
+                    model.retain(|known, _| *known >= sequence);
+                }
+                Operation::RemoveSegments => { log.remove_segments().unwrap(); }
+                Operation::Close | Operation::Kill | Operation::PowerCut { .. } => {
+                    // What a crash does to what is not durable is the crash test's question.
+                    log.write().unwrap();
+                    log.sync().unwrap();
+                    let next = log.next_sequence();
+                    match operation {
+                        Operation::Close => log.close().unwrap(),
+                        _ => drop(log),
+                    }
+                    disk = if let Operation::PowerCut { seed } = operation {
+                        let mut random = fastrand::Rng::with_seed(seed);
+                        disk.after_power_cut(|| random.bool())
+                    } else {
+                        disk.after_kill()
+                    };
+                    let (reopened, report) = open(&disk);
+                    log = reopened;
+                    prop_assert!(report.damage.is_empty(), "{:?}", report);
+                    prop_assert_eq!(log.next_sequence(), next);
+                }
+            }
+            prop_assert_eq!(log.messages(), model.len() as u64);
+            let durable = log.watermarks().durable;
+            let (messages, damaged) = read_all(&log);
+            prop_assert!(damaged.is_empty());
+            prop_assert!(messages.iter().eq(model.iter().filter(|(sequence, _)| **sequence <= durable)));
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    let run = |seed: u64| {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let disk = SimulatedDisk::new();
+        let (mut log, _) = Log::open(disk.clone(), options()).unwrap();
+        for _ in 0..60 {
+            let message = Owned::random(&mut random, 400);
+            log.append(&[message.as_message()]).unwrap();
+            if random.bool() {
+                log.write().unwrap();
+            }
+            if random.u8(..) < 50 {
+                log.sync().unwrap();
+            }
+        }
+        log.write().unwrap();
+        (files(&disk), files(&disk.after_power_cut(|| random.bool())))
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}

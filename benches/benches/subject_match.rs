@@ -1,4 +1,5 @@
-//! Who wants a subject: remembered and asked, among few and many subscriptions.
+//! Who wants a subject: remembered and asked, among few and many subscriptions. And what a
+//! subscription takes of the memory, as the kernel sees it.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -6,13 +7,61 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use fulmar::mesh::interest::{Interest, Routes, SubscriberId};
 use fulmar::reactor::cache::RouteCache;
+use fulmar::reactor::subscriptions::{Sid, Sids, Subscription, Subscriptions};
+use fulmar_benches::process::ProcessMeter;
 use fulmar_protocol::subject::Filter;
+
+/// The allocator of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Subjects that take turns where an answer is not to be remembered: many more than are.
 const SUBJECT_COUNT: usize = 64 * 1024;
 
+/// Whether this is measured, and not only run as a test.
+fn is_measuring() -> bool {
+    std::env::args().any(|argument| argument == "--bench")
+}
+
+/// Prints what each of many subscriptions takes, one in ten of them with a wildcard: in the
+/// interest, and in the list of the connection that they all belong to. It comes first, when no
+/// freed memory can be used again.
+fn memory(_: &mut Criterion) {
+    let count = if is_measuring() { 1_000_000 } else { 1_000 };
+    let meter = ProcessMeter::of_self().expect("the kernel has CPU clocks");
+    let resident = || meter.resident_bytes().expect("there is /proc");
+    let each = |bytes: u64| bytes / u64::try_from(count).expect("a million fits");
+    let before = resident();
+    let interest = subscribed(count, 10);
+    let interest_bytes = resident().saturating_sub(before);
+    println!(
+        "memory: {} B for each of {count} subscriptions in the interest",
+        each(interest_bytes)
+    );
+
+    let before = resident();
+    let (mut all, mut sids) = (Subscriptions::default(), Sids::default());
+    // In the broker it is the one that the interest has, too.
+    let filter: Arc<[u8]> = Arc::from([]);
+    for number in 0..count {
+        let (slot, _) = all.insert(Subscription {
+            connection: 0,
+            generation: 0,
+            sid: Sid::from_slice(number.to_string().as_bytes()),
+            filter: filter.clone(),
+            queue: None,
+            delivered: 0,
+            max: 0,
+        });
+        sids.add(&all, slot);
+    }
+    let list_bytes = resident().saturating_sub(before);
+    println!("memory: {} B more in the list of their connection", each(list_bytes));
+    black_box((interest, all, sids));
+}
+
 fn matching(criterion: &mut Criterion) {
-    let measuring = std::env::args().any(|argument| argument == "--bench");
+    let measuring = is_measuring();
     let mut group = criterion.benchmark_group("subject-match");
     for count in [10, 10_000, 1_000_000] {
         if count > 10_000 && !measuring {
@@ -78,5 +127,5 @@ fn subject(number: usize) -> Vec<u8> {
     format!("orders.{}.{number}", number % 100).into_bytes()
 }
 
-criterion_group!(benches, matching);
+criterion_group!(benches, memory, matching);
 criterion_main!(benches);

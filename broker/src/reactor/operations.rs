@@ -279,7 +279,10 @@ impl Reactor {
         let connection = &mut self.local.connections[slot as usize];
         let account = connection.account as usize;
         let sids = std::mem::take(&mut connection.sids);
-        for place in sids.iter() {
+        // Not in the order of a random hash: the same events leave the same interest behind.
+        let mut places: Vec<u32> = sids.iter().collect();
+        places.sort_unstable();
+        for place in places {
             let subscription = self.local.subscriptions.remove(place);
             self.withdraw(account, place, &subscription);
         }

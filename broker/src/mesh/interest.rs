@@ -1,7 +1,7 @@
 //! Interest: which subscriptions want a subject, for the whole process.
 //!
 //! One table is shared by all reactors, so that memory for a subscription does not grow with
-//! their number. Filters without wildcards are in a sharded hash table, the others in a trie.
+//! their number. Filters without wildcards are in a `dashmap`, the others in a trie.
 //! A reactor reads the table only when its own cache ([`super::interest::Stamp`]) has no valid
 //! answer; a valid answer costs three loads of counters that change only with subscriptions.
 //!
@@ -77,9 +77,10 @@ impl Routes {
         self.local.is_empty() && self.peers == 0 && self.queues.is_empty()
     }
 
-    /// How many subscriptions it names.
-    pub fn subscription_count(&self) -> usize {
-        self.local.len() + self.queues.iter().map(|queue| queue.members.len()).sum::<usize>()
+    /// How many subscriptions its memory has room for.
+    pub fn capacity(&self) -> usize {
+        self.local.capacity()
+            + self.queues.iter().map(|queue| queue.members.capacity()).sum::<usize>()
     }
 
     /// Forgets everything and keeps the memory.

@@ -133,7 +133,9 @@ impl Batch {
                 Framed::Copied(message.framed.len())
             }
         };
-        self.size += message.framed.len() + message.subject.len() + size_of::<Envelope>();
+        let copied = self.bytes.len() - start;
+        let shared = message.shared.map_or(0, Bytes::len);
+        self.size += copied + shared + size_of::<Envelope>();
         self.messages.push(Envelope {
             account: message.account,
             origin: message.origin,

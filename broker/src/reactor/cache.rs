@@ -11,6 +11,9 @@ const PLACE_COUNT: usize = 4096;
 /// Answers beyond that are made anew for each message.
 const REMEMBERED_SUBSCRIPTIONS_MAX: usize = 4 * 1024 * 1024;
 
+/// Room for subscriptions that an answer hands on to the next one in its place.
+const KEPT_CAPACITY_MAX: usize = 64;
+
 /// Remembered answers for one account.
 pub struct RouteCache {
     places: Box<[Option<Box<Answer>>]>,
@@ -106,10 +109,14 @@ impl RouteCache {
                 routes: Routes::default(),
             })
         });
-        self.remembered -= answer.routes.subscription_count();
+        self.remembered -= answer.routes.capacity();
         counts.fanout_sum -= answer.routes.fanout as u64;
+        if answer.routes.capacity() > KEPT_CAPACITY_MAX {
+            // The memory of a large answer is not for the small one that comes after it.
+            answer.routes = Routes::default();
+        }
         interest.routes(me, subject, &mut answer.routes);
-        self.remembered += answer.routes.subscription_count();
+        self.remembered += answer.routes.capacity();
         counts.fanout_sum += answer.routes.fanout as u64;
         counts.fanout_max = counts.fanout_max.max(answer.routes.fanout as u64);
         answer.hash = hash;
@@ -130,7 +137,7 @@ impl RouteCache {
             }
         }
         let routes = &self.places[kept].as_ref().expect("it is the one that is kept").routes;
-        self.remembered = routes.subscription_count();
+        self.remembered = routes.capacity();
         (self.counts.entries, self.counts.fanout_sum) = (1, routes.fanout as u64);
     }
 }
@@ -195,6 +202,25 @@ mod tests {
         assert_eq!((cache.counts().entries, cache.counts().fanout_sum), (3, 6));
     }
 
+    /// A place that had a large answer kept its memory, which nobody counted.
+    #[test]
+    fn large_answers_do_not_leave_their_memory_to_small_ones() {
+        let (interest, mut cache) = (Interest::new(), RouteCache::new());
+        add(&interest, "small.*", 1);
+        (0..10_000).for_each(|slot| add(&interest, "big.*", slot));
+        for number in 0..20_000 {
+            cache.routes(0, &interest, format!("small.{number}").as_bytes());
+            if number % 10 == 0 {
+                cache.routes(0, &interest, format!("big.{number}").as_bytes());
+            }
+            if number % 1000 == 0 {
+                let room = cache.places.iter().flatten().map(|answer| answer.routes.capacity());
+                assert_eq!(cache.remembered, room.sum::<usize>());
+            }
+            assert!(cache.remembered <= REMEMBERED_SUBSCRIPTIONS_MAX);
+        }
+    }
+
     #[test]
     fn ever_different_subjects_do_not_make_it_grow() {
         let (interest, mut cache) = (Interest::new(), RouteCache::new());
@@ -206,6 +232,6 @@ mod tests {
         assert!(counts.entries <= PLACE_COUNT as u64);
         assert_eq!(counts.entries, cache.places.iter().flatten().count() as u64);
         assert_eq!(counts.fanout_sum, counts.entries);
-        assert!(cache.remembered <= PLACE_COUNT);
+        assert!(cache.remembered <= PLACE_COUNT * KEPT_CAPACITY_MAX);
     }
 }

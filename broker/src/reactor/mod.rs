@@ -1,7 +1,7 @@
 //! A reactor: the connections of one thread, without the sockets.
 //!
 //! [`Reactor`] takes bytes, mail and the time, and says what is to be written and to whom mail
-//! goes; [`driver`] does the reading, writing and waiting around it. So a test or a simulation
+//! goes; `driver` does the reading, writing and waiting around it. So a test or a simulation
 //! runs the same reactor from memory.
 //!
 //! ```text

@@ -11,6 +11,9 @@
 //!
 //! What passes against nats-server must pass against fulmar. Tests of what only fulmar offers ask
 //! [`is_fulmar`] first.
+//!
+//! [`world`] is the exception: it runs the broker's reactors from memory, for the simulation, the
+//! regression tests and the fuzz targets.
 
 mod binary;
 mod eventually;

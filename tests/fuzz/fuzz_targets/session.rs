@@ -27,8 +27,6 @@ use libfuzzer_sys::fuzz_target;
 const EVENT_COUNT_MAX: usize = 400;
 /// Bytes that one event sends at the most.
 const SENT_BYTES_MAX: usize = 64 * 1024;
-/// Room on a cable that is soon through with everything.
-const ROOM_AMPLE: usize = 64 * 1024;
 /// Rounds after which everybody who listens has everything.
 const ROUND_COUNT_MAX: usize = 1_000;
 
@@ -70,17 +68,41 @@ enum Event {
 
 #[derive(Arbitrary, Clone, Debug)]
 enum Operation {
-    Connect { flags: u8, protocol: u8, token: Token },
-    Publish { subject: Subject, reply: Option<Subject>, size: u16 },
-    PublishWithHeaders { subject: Subject, reply: Option<Subject>, headers: u8, size: u16 },
-    Subscribe { subject: Subject, queue: Option<u8>, sid: Sid },
-    Unsubscribe { sid: Sid, max: Option<u8> },
+    Connect {
+        flags: u8,
+        protocol: u8,
+        token: Token,
+    },
+    Publish {
+        subject: Subject,
+        reply: Option<Subject>,
+        size: u16,
+    },
+    PublishWithHeaders {
+        subject: Subject,
+        reply: Option<Subject>,
+        headers: u8,
+        size: u16,
+    },
+    Subscribe {
+        subject: Subject,
+        queue: Option<u8>,
+        sid: Sid,
+    },
+    Unsubscribe {
+        sid: Sid,
+        max: Option<u8>,
+    },
     Ping,
     Pong,
     Info,
     /// A claim about a body that does not follow.
-    Claim { size: u32 },
-    Line { bytes: Vec<u8> },
+    Claim {
+        size: u32,
+    },
+    Line {
+        bytes: Vec<u8>,
+    },
 }
 
 #[derive(Arbitrary, Clone, Debug)]
@@ -305,7 +327,7 @@ impl World {
     /// Everybody listens, then everybody goes.
     fn end(&mut self) {
         for cable in &mut self.cables {
-            cable.set_room_max(ROOM_AMPLE);
+            cable.widen();
         }
         self.rest();
         for cable in &mut self.cables {

@@ -5,6 +5,9 @@
 
 use std::time::{Duration, Instant};
 
+/// Bytes that a cable takes that was widened.
+const WIDE: usize = 1024 * 1024;
+
 /// One connection as both of its ends see it.
 #[derive(Debug)]
 pub struct Cable {
@@ -12,6 +15,7 @@ pub struct Cable {
     to_client: Vec<u8>,
     /// Bytes that may be on their way to the client, as in the buffers of two kernels.
     room_max: usize,
+    is_wide: bool,
     client_end: ClientEnd,
     written_at: Option<Instant>,
     server_end: Option<ServerEnd>,
@@ -52,6 +56,7 @@ impl Cable {
             to_server: Vec::new(),
             to_client: Vec::new(),
             room_max,
+            is_wide: false,
             client_end: ClientEnd::Open,
             written_at: None,
             server_end: None,
@@ -116,7 +121,10 @@ impl Cable {
     /// How many bytes a write of the server would take now.
     pub fn room(&self) -> usize {
         match self.client_end {
-            ClientEnd::Open => self.room_max.saturating_sub(self.to_client.len()),
+            ClientEnd::Open => {
+                let max = if self.is_wide { WIDE } else { self.room_max };
+                max.saturating_sub(self.to_client.len())
+            }
             // Nobody reads, and nobody minds.
             ClientEnd::Closed | ClientEnd::Reset => usize::MAX,
         }
@@ -153,12 +161,12 @@ impl Cable {
         Some(self.server_end?.at.duration_since(self.written_at?))
     }
 
-    /// From now on it takes `room_max` bytes towards a client that does not read.
-    pub fn set_room_max(&mut self, room_max: usize) {
-        self.room_max = room_max;
+    /// From now on there is so much room that whoever reads is soon through with everything.
+    pub fn widen(&mut self) {
+        self.is_wide = true;
     }
 
-    /// Bytes it takes towards a client that does not read.
+    /// Bytes it took towards a client that did not read, before it was widened.
     pub fn room_max(&self) -> usize {
         self.room_max
     }

@@ -141,7 +141,9 @@ impl Plan {
         if random.u8(..8) == 0 {
             options.limits.connections_max = client_count - 1;
         }
-        options.no_fast_producer_stall = random.u8(..8) == 0;
+        let is_heavy = random.u8(..6) == 0;
+        // With it, much of what is heavy would be dropped, as it should be.
+        options.no_fast_producer_stall = !is_heavy && random.u8(..8) == 0;
         options.timers.ping_interval = Duration::from_millis(random.u64(500..=5_000));
         options.timers.write_deadline = Duration::from_millis(random.u64(200..=4_000));
         Self {
@@ -150,7 +152,7 @@ impl Plan {
             step_count: random.usize(200..=1_200),
             is_tight,
             is_patient: random.u8(..4) != 0,
-            is_heavy: random.u8(..6) == 0,
+            is_heavy,
             options,
         }
     }
@@ -419,6 +421,7 @@ impl World {
     fn come_to_rest(&mut self) -> Result<(), Violation> {
         for client in &mut self.clients {
             client.reading = Reading::Promptly;
+            self.cables[client.number].widen();
         }
         for _ in 0..REST_TICKS_MAX {
             self.tick_machines();

@@ -298,6 +298,7 @@ impl Model {
         let Some(&place) = self.clients[client].subscriptions.get(sid) else {
             return Err(format!("client {client} never subscribed as {sid}"));
         };
+        let is_sent_on = self.may_be_sent_on(message, place);
         let subscription = &mut self.subscriptions[place];
         let receiver = &mut self.clients[client];
         let (filter, queue) = (subscription.filter.clone(), subscription.queue.clone());
@@ -322,10 +323,10 @@ impl Model {
         if !matches(&subscription.filter, subject) {
             return broken("was not asked for");
         }
-        if !message.echo && message.client == client {
+        if !message.echo && message.client == client && !is_sent_on {
             return broken("is an echo that is not wanted");
         }
-        if message.acknowledged.is_some_and(|tick| tick < subscription.sent) {
+        if message.acknowledged.is_some_and(|tick| tick < subscription.sent) && !is_sent_on {
             return broken("was over before the subscription");
         }
         if subscription.end_acknowledged.is_some_and(|tick| tick < message.sent) {
@@ -360,6 +361,22 @@ impl Model {
         receiver.received += 1;
         receiver.received_bytes += (headers.len() + payload.len()) as u64;
         Ok(id)
+    }
+
+    /// Whether the message may have been on its way to another member of the group to which the
+    /// subscription at `place` belongs. If that one has left, a member of that moment gets it, by
+    /// what its client wants then.
+    fn may_be_sent_on(&self, message: &Message, place: usize) -> bool {
+        let Some(group) = &self.subscriptions[place].queue else { return false };
+        self.subscriptions.iter().any(|other| {
+            let has_left = other.end_sent.is_some()
+                || other.limit.is_some()
+                || self.clients[other.client].gone_at.is_some();
+            other.queue.as_ref() == Some(group)
+                && has_left
+                && matches(&other.filter, &message.subject)
+                && !self.is_excluded(other, message)
+        })
     }
 
     /// A client heard that nobody listens to its request, on its own subscription `sid`.

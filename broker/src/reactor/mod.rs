@@ -838,7 +838,8 @@ impl Reactor {
         true
     }
 
-    /// Tells a publisher that nobody listens, on its own subscription to the reply.
+    /// Tells a publisher that nobody listens, on its own subscription to the reply. As in
+    /// nats-server that is no delivery: it is counted nowhere.
     fn answer_no_responders(&mut self, slot: u32, subject: &[u8], reply: &[u8]) {
         let Self { caches, local, shared, .. } = self;
         let account = local.connections[slot as usize].account as usize;
@@ -851,9 +852,6 @@ impl Reactor {
         let sid = subscription.sid.clone();
         let size_max = reply.len() + sid.len() + subject.len() + 96;
         local.write(slot, size_max, |out| encode::no_responders(out, reply, &sid, subject));
-        let connection = &mut local.connections[slot as usize];
-        connection.traffic.out_messages += 1;
-        local.counters.out_messages += 1;
     }
 
     fn handle_parse_error(&mut self, slot: u32, error: ParseError) {

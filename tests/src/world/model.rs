@@ -402,15 +402,14 @@ impl Model {
             return Err(format!("client {client} hears of {reply} as {sid}, which is not for it"));
         }
         message.nobody_listens += 1;
-        self.clients[client].received += 1;
         if !message.no_responders || message.subject != subject || message.nobody_listens > 1 {
             return Err(format!("message {id} of client {client}: nobody listens, to {subject}"));
         }
         Ok(())
     }
 
-    /// What the server should say about a client that is still there. The bytes of answers that
-    /// nobody listens are not in it.
+    /// What the server should say about a client that is still there. Answers that nobody listens
+    /// are not in it.
     pub fn counts(&self, client: usize) -> (Traffic, usize) {
         let one = &self.clients[client];
         let subscriptions = self.subscriptions.iter().filter(|subscription| {

@@ -1,0 +1,121 @@
+//! What a stream may hold: what goes when there is more, or when it is too old.
+//!
+//! Deletions are noted in the log with the next commit, and made again from the configuration at
+//! each opening, so that nothing is owed for them.
+
+use fulmar_storage::Filters;
+
+use super::Stream;
+use crate::jetstream::stream_config::DiscardPolicy;
+use crate::jetstream::time::Now;
+
+/// Messages that one look at the limits takes away at the most: more go at the next look, so that
+/// a limit that was lowered does not hold a shard.
+const REMOVED_MAX: usize = 16 * 1024;
+
+impl Stream {
+    /// Takes away the oldest messages of `subject`, as one at `sequence` came.
+    pub(super) fn limit_subject(&mut self, subject: &[u8], sequence: u64, removed: &mut Vec<u64>) {
+        let Some(max) = limit(self.config.max_msgs_per_subject) else { return };
+        // Counted up to this one: others that came behind it may not be shown yet.
+        let mut count = self.store.count_of_up_to(subject, sequence);
+        while count > max
+            && let Some(oldest) = self.store.first_of(subject)
+        {
+            if !self.remove(oldest, removed) {
+                return;
+            }
+            count -= 1;
+        }
+    }
+
+    /// Takes away all messages of `subject` before `sequence`.
+    pub(super) fn remove_older_of(
+        &mut self,
+        subject: &[u8],
+        sequence: u64,
+        removed: &mut Vec<u64>,
+    ) {
+        while let Some(oldest) = self.store.first_of(subject)
+            && oldest < sequence
+            && self.remove(oldest, removed)
+        {}
+    }
+
+    /// Takes away all messages before `sequence`.
+    pub(super) fn remove_older(&mut self, sequence: u64, removed: &mut Vec<u64>) {
+        let mut next = self.store.next_from(0);
+        while let Some(oldest) = next.filter(|oldest| *oldest < sequence) {
+            removed.push(oldest);
+            next = self.store.next_from(oldest + 1);
+        }
+        if let Err(error) = self.store.truncate_front(sequence) {
+            tracing::error!("stream {}: {error}", self.name);
+        }
+    }
+
+    /// Takes away what is too much, and too old. Returns whether there is more of it.
+    pub(super) fn limit_all(&mut self, now: Now, removed: &mut Vec<u64>) -> bool {
+        let before = removed.len();
+        let oldest_ns = (self.config.max_age_ns > 0)
+            .then(|| now.unix_ns.saturating_sub(self.config.max_age_ns));
+        let discards_old = self.config.discard == DiscardPolicy::Old;
+        let messages_max = limit(self.config.max_msgs).filter(|_| discards_old);
+        let bytes_max = limit(self.config.max_bytes).filter(|_| discards_old);
+        let mut front = None;
+        let (mut messages, mut bytes) = (self.store.messages(), self.store.bytes());
+        let mut next = self.store.next_from(0);
+        while let Some(sequence) = next.filter(|sequence| *sequence <= self.visible) {
+            let is_over = messages_max.is_some_and(|max| messages > max)
+                || bytes_max.is_some_and(|max| bytes > max);
+            let is_old = || {
+                oldest_ns.is_some_and(|oldest_ns| {
+                    self.timestamp_of(sequence).is_none_or(|at_ns| at_ns <= oldest_ns)
+                })
+            };
+            if !(is_over || is_old()) || removed.len() - before == REMOVED_MAX {
+                break;
+            }
+            messages -= 1;
+            bytes -= self.store.stored_size_of(sequence);
+            removed.push(sequence);
+            front = Some(sequence + 1);
+            next = self.store.next_from(sequence + 1);
+        }
+        if let Some(front) = front
+            && let Err(error) = self.store.truncate_front(front)
+        {
+            tracing::error!("stream {}: {error}", self.name);
+        }
+        removed.len() - before == REMOVED_MAX
+    }
+
+    /// When the oldest message will be too old, in nanoseconds since 1970.
+    pub(super) fn next_expiry_unix_ns(&self) -> Option<i64> {
+        if self.config.max_age_ns == 0 {
+            return None;
+        }
+        let first = self.store.next_from(0).filter(|first| *first <= self.visible)?;
+        Some(self.timestamp_of(first)?.saturating_add(self.config.max_age_ns))
+    }
+
+    /// Takes one message away, and tells whether it is gone.
+    fn remove(&mut self, sequence: u64, removed: &mut Vec<u64>) -> bool {
+        match self.store.delete(sequence, false) {
+            Ok(true) => {
+                removed.push(sequence);
+                true
+            }
+            Ok(false) => true,
+            Err(error) => {
+                tracing::error!("stream {}: {error}", self.name);
+                false
+            }
+        }
+    }
+}
+
+/// A limit of a configuration, where -1 is none.
+fn limit(value: i64) -> Option<u64> {
+    u64::try_from(value).ok().filter(|max| *max > 0)
+}

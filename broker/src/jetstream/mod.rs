@@ -1,0 +1,14 @@
+//! JetStream: streams, consumers, and the API that clients manage them with.
+
+pub mod advisory;
+pub mod api_subject;
+pub mod consumer_config;
+pub mod error;
+pub mod json;
+pub mod limits;
+pub mod metadata;
+pub mod response;
+pub mod stream_config;
+pub mod subject_transform;
+pub mod subjects;
+pub mod timestamp;

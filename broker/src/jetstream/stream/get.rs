@@ -36,11 +36,11 @@ impl Stream {
             Selector::Sequence(sequence) => Some(sequence),
             Selector::From(from) => self.store.next_from(from),
             Selector::LastOf(filter) => {
-                let filters = Filters::new([filter]).ok()?;
+                let filters = Filters::parse([filter]).ok()?;
                 self.store.previous_matching(&filters, self.visible)
             }
             Selector::NextOf(filter, from) => {
-                let filters = Filters::new([filter]).ok()?;
+                let filters = Filters::parse([filter]).ok()?;
                 self.store.next_matching(&filters, from)
             }
         }?;

@@ -119,3 +119,62 @@ impl Stream {
 fn limit(value: i64) -> Option<u64> {
     u64::try_from(value).ok().filter(|max| *max > 0)
 }
+
+impl Stream {
+    /// Deletes what a purge is about: messages of a filter (all, if it is empty), below a sequence
+    /// if that is not 0, all but the newest `keep`. Answers how many went.
+    ///
+    /// # Errors
+    ///
+    /// In words: the filter is no filter, or the log is finished.
+    pub fn purge(&mut self, filter: &str, below: u64, keep: u64) -> Result<u64, String> {
+        let failed = |error: fulmar_storage::Error| error.to_string();
+        let last = self.store.last_sequence();
+        let end = if below > 0 { below.min(last + 1) } else { last + 1 };
+        let filters = match filter {
+            "" | ">" => Filters::all(),
+            filter => Filters::parse([filter.as_bytes()]).map_err(|error| error.to_string())?,
+        };
+        if filters.is_all() {
+            let mut front = end;
+            if keep > 0 {
+                let mut left = keep;
+                let mut from = last;
+                front = 0;
+                while let Some(sequence) = self.store.previous_from(from) {
+                    left -= 1;
+                    if left == 0 {
+                        front = sequence;
+                        break;
+                    }
+                    from = sequence - 1;
+                }
+            }
+            let purged = self.store.truncate_front(front).map_err(failed)?;
+            if self.store.messages() == 0 {
+                self.dedupe.clear();
+            }
+            return Ok(purged);
+        }
+        let total = self.store.count_matching(&filters, 0, last);
+        let mut sequences = Vec::new();
+        let mut next = self.store.next_matching(&filters, 0);
+        while let Some(sequence) = next.filter(|sequence| *sequence < end) {
+            if keep > 0 && total - sequences.len() as u64 <= keep {
+                break;
+            }
+            sequences.push(sequence);
+            next = self.store.next_matching(&filters, sequence + 1);
+        }
+        self.store.delete_many(&sequences).map_err(failed)
+    }
+
+    /// Deletes one message; `erase` overwrites it on the disk. Answers whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// The log is finished.
+    pub fn delete(&mut self, sequence: u64, erase: bool) -> Result<bool, fulmar_storage::Error> {
+        self.store.delete(sequence, erase)
+    }
+}

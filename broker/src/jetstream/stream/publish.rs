@@ -150,7 +150,7 @@ impl Stream {
         };
         let last = match other {
             None => self.store.last_of(subject).unwrap_or(0),
-            Some(filter) => Filters::new([filter])
+            Some(filter) => Filters::parse([filter])
                 .ok()
                 .and_then(|filters| {
                     self.store.previous_matching(&filters, self.store.last_sequence())

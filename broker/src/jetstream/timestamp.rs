@@ -46,6 +46,12 @@ impl Timestamp {
         self.seconds == ZERO_SECONDS && self.nanoseconds == 0
     }
 
+    /// The same moment, written in UTC.
+    #[must_use]
+    pub fn in_utc(self) -> Self {
+        Self { offset_minutes: 0, ..self }
+    }
+
     /// Whether both are the same moment, whatever their offsets.
     pub fn is_same_moment(self, other: Self) -> bool {
         (self.seconds, self.nanoseconds) == (other.seconds, other.nanoseconds)

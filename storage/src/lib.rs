@@ -159,14 +159,17 @@
 
 mod disk;
 mod error;
+mod filters;
 mod index;
 mod log;
 mod record;
 mod recovery;
 mod segment;
+mod subjects;
 
 pub use disk::{Disk, DiskFile, RealDisk, RealFile, SimulatedDisk, SimulatedFile};
 pub use error::Error;
+pub use filters::Filters;
 pub use log::{
     Iter, Located, Log, MARKER_INTERVAL_BYTES, Message, Options, PrepareDone, PrepareJob, Promise,
     SEGMENT_BYTES_MIN, SyncDone, SyncJob, Watermarks, WriteDone, WriteJob,
@@ -174,3 +177,4 @@ pub use log::{
 pub use record::{ALIGNMENT_BYTES, FORMAT_VERSION, HEAD_BYTES, MARKER_BYTES, SUBJECT_BYTES_MAX};
 pub use recovery::{Cause, Damage, Recovery};
 pub use segment::Record;
+pub use subjects::{Removed, SubjectIndex, SubjectState};

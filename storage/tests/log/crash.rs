@@ -86,20 +86,19 @@ fn live(
                     Err(error) => return Err(error),
                 }
             }
-            8..12 => log.write()?,
-            12..17 => log.sync()?,
-            17 => log.prepare_ahead()?,
+            8..12 => log.commit(false)?,
+            12..17 => log.commit(true)?,
+            17 => log.run_background()?,
             18 => {
                 let front = random.u64(log.front()..=log.next_sequence());
                 let before = ledger.front_asked;
                 ledger.front_asked = before.max(front);
                 log.truncate_front(front)?;
-                log.write()?;
-                log.sync()?;
+                log.commit(true)?;
                 ledger.front_durable = ledger.front_durable.max(front);
             }
             _ => {
-                log.remove_segments()?;
+                log.run_background()?;
             }
         }
         ledger.note(log, promise);

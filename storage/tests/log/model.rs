@@ -63,20 +63,19 @@ proptest! {
                     prop_assert_eq!(sequences.clone(), next..next + messages as u64);
                     model.extend(sequences.zip(batch));
                 }
-                Operation::Write => log.write().unwrap(),
-                Operation::Sync => log.sync().unwrap(),
-                Operation::Prepare => log.prepare_ahead().unwrap(),
+                Operation::Write => log.commit(false).unwrap(),
+                Operation::Sync => log.commit(true).unwrap(),
+                Operation::Prepare => log.run_background().unwrap(),
                 Operation::TruncateFront(thousandths) => {
                     let last = log.next_sequence() - log.front();
                     let sequence = log.front() + last * thousandths / 1_000;
                     log.truncate_front(sequence).unwrap();
                     model.retain(|known, _| *known >= sequence);
                 }
-                Operation::RemoveSegments => { log.remove_segments().unwrap(); }
+                Operation::RemoveSegments => { log.run_background().unwrap(); }
                 Operation::Close | Operation::Kill | Operation::PowerCut { .. } => {
                     // What a crash does to what is not durable is the crash test's question.
-                    log.write().unwrap();
-                    log.sync().unwrap();
+                    log.commit(true).unwrap();
                     let next = log.next_sequence();
                     match operation {
                         Operation::Close => log.close().unwrap(),
@@ -113,13 +112,13 @@ fn the_same_seed_gives_the_same_bytes() {
             let message = Owned::random(&mut random, 400);
             log.append(&[message.as_message()]).unwrap();
             if random.bool() {
-                log.write().unwrap();
+                log.commit(false).unwrap();
             }
             if random.u8(..) < 50 {
-                log.sync().unwrap();
+                log.commit(true).unwrap();
             }
         }
-        log.write().unwrap();
+        log.commit(false).unwrap();
         (files(&disk), files(&disk.after_power_cut(|| random.bool())))
     };
     assert_eq!(run(1), run(1));

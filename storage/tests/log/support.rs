@@ -59,8 +59,7 @@ pub fn append_durable<D: Disk>(log: &mut Log<D>, numbers: std::ops::Range<u64>) 
     for number in numbers {
         append_one(log, &format!("message {number}")).unwrap();
     }
-    log.write().unwrap();
-    log.sync().unwrap();
+    log.commit(true).unwrap();
 }
 
 pub fn append_one<D: Disk>(log: &mut Log<D>, payload: &str) -> Result<u64, Error> {

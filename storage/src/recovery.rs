@@ -320,7 +320,8 @@ impl Scan {
                     self.damage(segment.id, at..at, self.expected..head.sequence, Cause::Link);
                 }
             }
-            if head.sequence > self.expected && self.report.damage.len() == damage_before {
+            let joins = at > 0 || previous.is_some();
+            if joins && head.sequence > self.expected && self.report.damage.len() == damage_before {
                 visitor.skipped(self.expected..head.sequence);
             }
             let end = (start + head.bytes_aligned()).min(bytes.len() as u64);

@@ -20,9 +20,13 @@ struct Ledger {
     front_asked: u64,
     front_durable: u64,
     deleted_asked: BTreeSet<u64>,
+    /// Deleted for no other message.
+    deleted_alone: BTreeSet<u64>,
     deleted_durable: BTreeSet<u64>,
     /// Which are there whole or not at all.
     batches: Vec<Range<u64>>,
+    /// Old and new: the one was deleted because the other came.
+    replaced: Vec<(u64, u64)>,
 }
 
 impl Ledger {
@@ -47,6 +51,16 @@ impl Ledger {
         }
         for sequence in messages.keys() {
             assert!(!self.deleted_durable.contains(sequence), "{story}: {sequence} was deleted");
+        }
+        for (old, new) in &self.replaced {
+            assert!(
+                *old > self.durable
+                    || *old < front
+                    || [old, new].into_iter().any(|either| messages.contains_key(either))
+                    || self.deleted_asked.contains(new)
+                    || self.deleted_alone.contains(old),
+                "{story}: {old} was deleted for {new}, which is not there"
+            );
         }
         for batch in &self.batches {
             let mut rest = batch
@@ -78,7 +92,9 @@ impl Ledger {
         let gone = |sequence: &u64| *sequence < next && !messages.contains_key(sequence);
         self.deleted_durable = self.deleted_asked.iter().copied().filter(gone).collect();
         self.deleted_asked = self.deleted_durable.clone();
+        self.deleted_alone.clear();
         self.batches.clear();
+        self.replaced.clear();
         (self.front_asked, self.front_durable) = (front, front);
     }
 }
@@ -126,7 +142,25 @@ fn live(
                 let deleted: Vec<u64> =
                     (end.saturating_sub(30)..end).filter(|_| random.u8(0..10) < 2).collect();
                 ledger.deleted_asked.extend(&deleted);
+                ledger.deleted_alone.extend(&deleted);
                 log.delete(&deleted)?;
+            }
+            16 if random.bool() => {
+                let old = log.first_at_or_after(random.u64(log.front()..=log.next_sequence()));
+                let owned = Owned::random(random, 700);
+                let new = log.next_sequence();
+                match log.append(&[owned.as_message()]) {
+                    Ok(_) => {
+                        ledger.sent.insert(new, owned);
+                    }
+                    Err(Error::SyncFirst(_)) => continue,
+                    Err(error) => return Err(error),
+                }
+                if let Some(old) = old {
+                    ledger.deleted_asked.insert(old);
+                    ledger.replaced.push((old, new));
+                    log.delete(&[old])?;
+                }
             }
             16 => {
                 let owned = Owned::random(random, 50);

@@ -138,7 +138,8 @@
 //! | while segments are removed | any of them | [`Log::take_background`] removes the rest |
 //! | while opening | what was there before | the same again |
 //!
-//! A batch can lose its middle and keep its end; nobody was promised any of it. Opening writes
+//! A batch can lose its middle and keep its end; nobody was promised any of it. So a deletion
+//! behind such a hole does not count: the message that it made way for may be in the hole. Opening writes
 //! only the same bytes to the same places and never cuts: what follows the last whole record of a
 //! log that was left stays where it is, and the first marker of the next segment says that the
 //! records ended before.
@@ -151,6 +152,7 @@
 //! | a head | that message | every eighth byte is tried until a head is found: [`Cause::Head`] |
 //! | a stretch, markers too | the messages it touches | the same |
 //! | a deletion | nothing: the messages it names are there again | as a message |
+//! | anything of which nothing says that it was synced | the deletions behind it too: as if the power had gone | the same |
 //! | an atomic batch, of which nothing says that it was synced | all of it: it may have been unfinished | the same |
 //! | the last record | that message; it may have been unfinished | [`Cause::Tail`] |
 //! | the end of a sealed segment, also cut off or zeroed | the messages there | the next marker says where it ended: [`Cause::End`] |

@@ -11,7 +11,8 @@ mod rows;
 mod slabs;
 mod table;
 
-use std::ops::ControlFlow;
+use std::collections::BTreeMap;
+use std::ops::{AddAssign, ControlFlow};
 
 use crate::filters::Filters;
 use names::{Names, Number};
@@ -49,6 +50,13 @@ pub struct Removed {
     pub messages: u64,
     /// Their sizes together, as they were given to [`SubjectIndex::append`].
     pub bytes: u64,
+}
+
+impl AddAssign for Removed {
+    fn add_assign(&mut self, more: Self) {
+        self.messages += more.messages;
+        self.bytes += more.bytes;
+    }
 }
 
 impl Default for SubjectIndex {
@@ -166,6 +174,19 @@ impl SubjectIndex {
         self.rows.previous_from(sequence)
     }
 
+    /// The first sequence at or behind `sequence` that has no message.
+    pub fn gap_from(&self, sequence: u64) -> u64 {
+        let mut gap = sequence;
+        self.rows.each_from(sequence, |next, _| {
+            if next > gap {
+                return ControlFlow::Break(());
+            }
+            gap = next + 1;
+            ControlFlow::Continue(())
+        });
+        gap
+    }
+
     /// How many messages are from `from` to `to`, both included.
     pub fn count_between(&self, from: u64, to: u64) -> u64 {
         if from > to { 0 } else { self.count_up_to(to) - self.rows.count_below(from) }
@@ -276,6 +297,27 @@ impl SubjectIndex {
         SubjectState { first, last, count }
     }
 }
+
+/// Whether they have the same messages, of the same subjects and sizes.
+impl PartialEq for SubjectIndex {
+    fn eq(&self, other: &Self) -> bool {
+        let rows = |index: &Self| {
+            let (mut rows, mut names) = (Vec::new(), BTreeMap::new());
+            index.rows.each_from(0, |sequence, number| {
+                let name = index.names.name(number).to_vec();
+                let state = index.state(number);
+                names.insert(name.clone(), (state.first, state.last, state.count));
+                rows.push((sequence, name, index.bytes_of(sequence)));
+                ControlFlow::<()>::Continue(())
+            });
+            (rows, names, index.subject_count())
+        };
+        (self.messages(), self.bytes) == (other.messages(), other.bytes)
+            && rows(self) == rows(other)
+    }
+}
+
+impl Eq for SubjectIndex {}
 
 /// Asks for the same subject once, when its messages follow each other.
 struct Matcher<'a> {

@@ -7,20 +7,23 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::deletions;
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 use crate::index::Index;
 use crate::record::{
-    ALIGNMENT_BYTES, HEAD_BYTES, Head, HeadFault, Kind, MESSAGE_BYTES_MIN, Marker, aligned,
+    ALIGNMENT_BYTES, FLAG_CONTINUES, FLAG_GAP, FLAG_MORE, HEAD_BYTES, Head, HeadFault, Kind,
+    MESSAGE_BYTES_MIN, Marker, aligned,
 };
 use crate::segment::{Segment, parse_segment_name, segment_name};
+use crate::visitor::{Visited, Visitor};
 
 /// What opening a log found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
     /// Segments with something in them.
     pub segments: u64,
-    /// Messages that can be read, with those that are deleted and whose segment is still there.
+    /// Messages that can be read and are not deleted.
     pub messages: u64,
     /// Bytes of records and markers, damaged ones included.
     pub bytes: u64,
@@ -64,6 +67,21 @@ pub enum Cause {
     Link,
 }
 
+impl Damage {
+    /// A deleted message is not missed.
+    pub(crate) fn forget(&mut self, deleted: &Range<u64>) {
+        let Range { start, end } = self.sequences;
+        if deleted.start <= start && start < deleted.end {
+            self.sequences.start = deleted.end.min(end);
+        } else if deleted.start < end && end <= deleted.end {
+            self.sequences.end = deleted.start;
+        }
+        if self.sequences.is_empty() {
+            self.sequences = 0..0;
+        }
+    }
+}
+
 /// A segment with records, and where they are.
 pub(crate) struct Kept<F> {
     pub(crate) segment: Arc<Segment<F>>,
@@ -88,23 +106,43 @@ pub(crate) struct Recovered<F> {
     pub(crate) front: u64,
     /// The last segment cannot be gone on with: the log goes on in a new one.
     pub(crate) leave_segment: bool,
+    /// The batch at the end is not finished.
+    pub(crate) cut: bool,
 }
 
 /// The most that is copied at once when unsynced bytes are written again, in bytes.
 const REWRITE_BYTES: u64 = 1 << 20;
 
 /// Reads everything, and makes everything that is kept durable.
-pub(crate) fn recover<D: Disk>(disk: &D, segment_bytes: u64) -> Result<Recovered<D::File>, Error> {
+pub(crate) fn recover<D: Disk, V: Visitor>(
+    disk: &D,
+    segment_bytes: u64,
+    visitor: &mut V,
+) -> Result<Recovered<D::File>, Error> {
     let found = open_segments(disk)?;
     let (used, spares) = split_spares(disk, found, segment_bytes)?;
     let mut scan = Scan::default();
     let mut kept = VecDeque::new();
     for segment in used {
-        kept.push_back(scan.segment(segment)?);
+        kept.push_back(scan.segment(segment, visitor)?);
+        delete(&mut kept, scan.deleted.drain(..));
     }
-    let recovered = scan.finish(kept, spares);
+    let recovered = scan.finish(kept, spares, visitor);
     make_durable(disk, &recovered.kept, scan.durable, recovered.end)?;
     Ok(recovered)
+}
+
+/// Marks messages as deleted.
+fn delete<F>(kept: &mut VecDeque<Kept<F>>, ranges: impl Iterator<Item = Range<u64>>) {
+    for range in ranges {
+        let behind = kept.partition_point(|kept| kept.base_sequence <= range.start);
+        for kept in kept.iter_mut().skip(behind.saturating_sub(1)) {
+            if kept.base_sequence >= range.end {
+                break;
+            }
+            kept.index.delete(range.clone());
+        }
+    }
 }
 
 /// The segments in the directory by rising identity. Other files are none of ours.
@@ -172,6 +210,15 @@ struct Scan {
     /// The checksum of the last head, if the record before is known.
     chain: Option<u32>,
     front: u64,
+    /// What the records of the last segment delete; those from the front are in `front`.
+    deleted: Vec<Range<u64>>,
+    batch: Option<Batch>,
+    /// How much damage there was when the last message was found.
+    damage_at_message: usize,
+    /// Deletions behind damage of which it is not known yet whether it was synced.
+    doubtful: Vec<Noted>,
+    /// Batches that damage touched: what was not synced of them was not finished either.
+    torn: Vec<Torn>,
     /// Everything before this place (segment, offset) was synced, as the last marker says.
     durable: (u64, u64),
     /// What an opening before this one did not know to be synced.
@@ -179,6 +226,26 @@ struct Scan {
     last: Option<Last>,
     /// Which segment is the oldest, and the sequence that it says it starts with.
     first: Option<(u64, u64)>,
+}
+
+/// A batch of which the end was not found yet.
+#[derive(Clone, Copy)]
+struct Batch {
+    first_sequence: u64,
+    /// Of the damage that is reported, where that begins which may touch it.
+    damage_from: usize,
+}
+
+/// A deletion, and where it is noted. A range that starts with 0 moves the front.
+struct Noted {
+    segment: u64,
+    ranges: Vec<Range<u64>>,
+}
+
+struct Torn {
+    sequences: Range<u64>,
+    /// Of the damage that is reported, what touches it.
+    damage: Range<usize>,
 }
 
 /// From a segment and offset to the start of another segment.
@@ -209,7 +276,11 @@ struct Last {
 }
 
 impl Scan {
-    fn segment<F: DiskFile>(&mut self, segment: Arc<Segment<F>>) -> Result<Kept<F>, Error> {
+    fn segment<F: DiskFile, V: Visitor>(
+        &mut self,
+        segment: Arc<Segment<F>>,
+        visitor: &mut V,
+    ) -> Result<Kept<F>, Error> {
         let bytes = contents(&segment)?;
         let previous = self.last.replace(Last {
             id: segment.id,
@@ -236,6 +307,7 @@ impl Scan {
                 }
                 _ => None,
             };
+            let damage_before = self.report.damage.len();
             if start > at {
                 self.chain = None;
                 if at == 0 {
@@ -249,30 +321,56 @@ impl Scan {
                     self.first = Some((segment.id, base_sequence));
                 }
             } else {
-                let gap = head.sequence > self.expected && head.kind == Kind::Message;
-                if gap || self.chain.is_some_and(|chain| chain != head.previous) {
+                let unexplained = head.sequence > self.expected
+                    && head.kind == Kind::Message
+                    && head.flags & FLAG_GAP == 0;
+                if unexplained || self.chain.is_some_and(|chain| chain != head.previous) {
                     self.damage(segment.id, at..at, self.expected..head.sequence, Cause::Link);
                 }
             }
+            let joins = at > 0 || previous.is_some();
+            if joins && head.sequence > self.expected && self.report.damage.len() == damage_before {
+                visitor.skipped(self.expected..head.sequence);
+            }
             let end = (start + head.bytes_aligned()).min(bytes.len() as u64);
+            if head.kind == Kind::Message {
+                self.begin_message(&head);
+            }
             self.expected = head.sequence;
             if head.kind == Kind::Message {
                 self.expected += 1;
             }
             match (head.kind, whole) {
                 (Kind::Message, true) => {
-                    self.report.messages += 1;
                     index.push(head.sequence, start);
+                    visitor.message(visited(&head, record));
                 }
                 (_, false) => {
                     let lost = head.sequence..self.expected;
                     self.damage(segment.id, start..end, lost, Cause::Body);
                 }
+                (Kind::Deletion, true) => {
+                    let ranges = deletions::decode(&record[HEAD_BYTES..head.bytes as usize]);
+                    let newer = Error::NewerVersion { segment: segment.id, offset: start };
+                    let ranges = ranges.ok_or(newer)?;
+                    self.deletion(Noted { segment: segment.id, ranges }, visitor);
+                }
                 (Kind::Marker, true) => last.marker_at = start,
+            }
+            if head.kind == Kind::Message {
+                self.end_message(&head);
             }
             self.report.closed = false;
             if let Some(marker) = marker {
-                self.front = self.front.max(marker.front);
+                if marker.cut
+                    && let Some(batch) = self.batch.take()
+                {
+                    self.drop_batch(batch, visitor);
+                }
+                let front = 0..marker.front;
+                if marker.front > self.front {
+                    self.deletion(Noted { segment: segment.id, ranges: vec![front] }, visitor);
+                }
                 self.durable = self.durable.max((marker.durable_segment, marker.durable_bytes));
                 self.report.closed = marker.closed;
                 last.bytes_expected = marker.segment_bytes;
@@ -290,6 +388,94 @@ impl Scan {
         self.last = Some(last);
         drop(bytes);
         Ok(Kept { segment, base_sequence, index })
+    }
+
+    /// A message that does not continue a batch ends the one that is open, whose last messages are
+    /// then missing; and one that continues a batch that is not open has lost its first.
+    fn begin_message(&mut self, head: &Head) {
+        let continues = head.flags & FLAG_CONTINUES != 0;
+        if !continues && let Some(batch) = self.batch.take() {
+            self.end_batch(batch, self.report.damage.len());
+        }
+        if self.batch.is_none() && (continues || head.flags & FLAG_MORE != 0) {
+            let damage = self.report.damage.len();
+            let damage_from = if continues { self.damage_at_message } else { damage };
+            self.batch = Some(Batch { first_sequence: head.sequence, damage_from });
+        }
+    }
+
+    fn end_message(&mut self, head: &Head) {
+        self.damage_at_message = self.report.damage.len();
+        if head.flags & FLAG_MORE == 0
+            && let Some(batch) = self.batch.take()
+        {
+            self.end_batch(batch, self.report.damage.len());
+        }
+    }
+
+    fn end_batch(&mut self, batch: Batch, damage_to: usize) {
+        if batch.damage_from < damage_to {
+            let sequences = batch.first_sequence..self.expected;
+            self.torn.push(Torn { sequences, damage: batch.damage_from..damage_to });
+        }
+    }
+
+    /// The messages of a batch that was not finished are none.
+    fn drop_batch<V: Visitor>(&mut self, batch: Batch, visitor: &mut V) {
+        self.drop_messages(batch.first_sequence..self.expected, visitor);
+    }
+
+    fn drop_messages<V: Visitor>(&mut self, sequences: Range<u64>, visitor: &mut V) {
+        for damage in &mut self.report.damage {
+            damage.forget(&sequences);
+        }
+        visitor.deleted(sequences.clone());
+        self.deleted.push(sequences);
+    }
+
+    fn deletion<V: Visitor>(&mut self, noted: Noted, visitor: &mut V) {
+        if self.is_doubtful(&noted) {
+            self.doubtful.push(noted);
+        } else {
+            self.delete(noted, visitor);
+        }
+    }
+
+    /// A message may be deleted because another one came. If the power went while both were being
+    /// written, the deletion may be here and the other message not: then nobody was promised
+    /// either, and the deletion does not count. So it is with everything behind damage that may be
+    /// an unfinished write, as far as that writing went.
+    fn is_doubtful(&self, noted: &Noted) -> bool {
+        self.report.damage.iter().any(|damage| {
+            let mut covering = self.unsure.iter().filter(|unsure| unsure.covers(damage)).peekable();
+            if covering.peek().is_some() {
+                covering.any(|unsure| noted.segment < unsure.below_segment)
+            } else {
+                !self.is_known(damage)
+            }
+        })
+    }
+
+    /// Whether a marker says that these bytes were synced.
+    fn is_known(&self, damage: &Damage) -> bool {
+        (damage.segment, damage.bytes.end) <= self.durable
+    }
+
+    fn delete<V: Visitor>(&mut self, noted: Noted, visitor: &mut V) {
+        for range in noted.ranges {
+            if range.start == 0 {
+                self.front(range.end, visitor);
+            } else {
+                self.drop_messages(range, visitor);
+            }
+        }
+    }
+
+    fn front<V: Visitor>(&mut self, front: u64, visitor: &mut V) {
+        if front > self.front {
+            self.front = front;
+            visitor.front(front);
+        }
     }
 
     /// The first record at or behind `at`, with its offset. `None`: there is none.
@@ -368,11 +554,16 @@ impl Scan {
         self.report.damage.push(Damage { segment, bytes, sequences, synced: false, cause });
     }
 
-    fn finish<F>(
+    fn finish<F, V: Visitor>(
         &mut self,
-        kept: VecDeque<Kept<F>>,
+        mut kept: VecDeque<Kept<F>>,
         spares: VecDeque<Arc<Segment<F>>>,
+        visitor: &mut V,
     ) -> Recovered<F> {
+        let cut = self.batch.is_some();
+        if let Some(batch) = self.batch.take() {
+            self.drop_batch(batch, visitor);
+        }
         let mut next_sequence = self.expected;
         let last = self.last;
         if let Some(last) = last {
@@ -388,7 +579,8 @@ impl Scan {
         }
         // A note of what is not known to be synced goes into the first marker of a new segment, so
         // that the next opening does not take an unfinished write for damage.
-        let leave_segment = self.settle_damage();
+        let leave_segment = self.settle_damage(visitor);
+        delete(&mut kept, self.deleted.drain(..));
         Recovered {
             report: std::mem::take(&mut self.report),
             kept,
@@ -401,13 +593,32 @@ impl Scan {
             // Without a marker nobody knows; the first sequence there can be is 1.
             front: self.front.max(1),
             leave_segment,
+            cut,
         }
     }
 
     /// Deleted messages are not lost, and only now is it known which are deleted, and what was
     /// synced. Answers whether there is damage that may be an unfinished write and is not noted as
     /// such yet.
-    fn settle_damage(&mut self) -> bool {
+    fn settle_damage<V: Visitor>(&mut self, visitor: &mut V) -> bool {
+        let mut unnoted = false;
+        for at in 0..self.report.damage.len() {
+            let damage = &self.report.damage[at];
+            let known = self.is_known(damage);
+            let noted = self.unsure.iter().any(|unsure| unsure.covers(damage));
+            self.report.damage[at].synced = known && !noted;
+            unnoted |= !known && !noted;
+        }
+        for noted in std::mem::take(&mut self.doubtful) {
+            if !self.is_doubtful(&noted) {
+                self.delete(noted, visitor);
+            }
+        }
+        for Torn { sequences, damage } in std::mem::take(&mut self.torn) {
+            if self.report.damage[damage].iter().any(|damage| !damage.synced) {
+                self.drop_messages(sequences, visitor);
+            }
+        }
         if let Some((first_id, base)) = self.first
             && self.front > 0
             && base > self.front
@@ -418,21 +629,28 @@ impl Scan {
                 Damage { segment, bytes: 0..0, sequences, synced: true, cause: Cause::Missing };
             self.report.damage.insert(0, missing);
         }
-        let mut unnoted = false;
         for damage in &mut self.report.damage {
             // Sequences start at 1.
-            let start = damage.sequences.start.max(self.front).max(1);
-            damage.sequences =
-                if start < damage.sequences.end { start..damage.sequences.end } else { 0..0 };
-            let known = (damage.segment, damage.bytes.end) <= self.durable;
-            let noted = self.unsure.iter().any(|unsure| unsure.covers(damage));
-            damage.synced = known && !noted;
-            unnoted |= !known && !noted;
+            damage.forget(&(0..self.front.max(1)));
         }
         self.report
             .damage
             .retain(|damage| damage.cause != Cause::Missing || !damage.sequences.is_empty());
         unnoted
+    }
+}
+
+/// What is told about a message.
+fn visited<'a>(head: &Head, record: &'a [u8]) -> Visited<'a> {
+    let subject_bytes = usize::from(head.subject_bytes);
+    let head_bytes = u32::try_from(HEAD_BYTES).expect("a head is short");
+    let others = head_bytes + u32::from(head.subject_bytes) + head.headers_bytes;
+    Visited {
+        sequence: head.sequence,
+        subject: &record[HEAD_BYTES..HEAD_BYTES + subject_bytes],
+        headers_bytes: head.headers_bytes,
+        payload_bytes: head.bytes - others,
+        timestamp_ns: head.timestamp_ns,
     }
 }
 

@@ -215,6 +215,8 @@ struct Scan {
     batch: Option<Batch>,
     /// How much damage there was when the last message was found.
     damage_at_message: usize,
+    /// Deletions behind damage of which it is not known yet whether it was synced.
+    doubtful: Vec<Noted>,
     /// Batches that damage touched: what was not synced of them was not finished either.
     torn: Vec<Torn>,
     /// Everything before this place (segment, offset) was synced, as the last marker says.
@@ -232,6 +234,12 @@ struct Batch {
     first_sequence: u64,
     /// Of the damage that is reported, where that begins which may touch it.
     damage_from: usize,
+}
+
+/// A deletion, and where it is noted. A range that starts with 0 moves the front.
+struct Noted {
+    segment: u64,
+    ranges: Vec<Range<u64>>,
 }
 
 struct Torn {
@@ -320,7 +328,8 @@ impl Scan {
                     self.damage(segment.id, at..at, self.expected..head.sequence, Cause::Link);
                 }
             }
-            if head.sequence > self.expected && self.report.damage.len() == damage_before {
+            let joins = at > 0 || previous.is_some();
+            if joins && head.sequence > self.expected && self.report.damage.len() == damage_before {
                 visitor.skipped(self.expected..head.sequence);
             }
             let end = (start + head.bytes_aligned()).min(bytes.len() as u64);
@@ -343,7 +352,8 @@ impl Scan {
                 (Kind::Deletion, true) => {
                     let ranges = deletions::decode(&record[HEAD_BYTES..head.bytes as usize]);
                     let newer = Error::NewerVersion { segment: segment.id, offset: start };
-                    self.deletion(ranges.ok_or(newer)?, visitor);
+                    let ranges = ranges.ok_or(newer)?;
+                    self.deletion(Noted { segment: segment.id, ranges }, visitor);
                 }
                 (Kind::Marker, true) => last.marker_at = start,
             }
@@ -357,7 +367,10 @@ impl Scan {
                 {
                     self.drop_batch(batch, visitor);
                 }
-                self.front(marker.front, visitor);
+                let front = 0..marker.front;
+                if marker.front > self.front {
+                    self.deletion(Noted { segment: segment.id, ranges: vec![front] }, visitor);
+                }
                 self.durable = self.durable.max((marker.durable_segment, marker.durable_bytes));
                 self.report.closed = marker.closed;
                 last.bytes_expected = marker.segment_bytes;
@@ -420,8 +433,36 @@ impl Scan {
         self.deleted.push(sequences);
     }
 
-    fn deletion<V: Visitor>(&mut self, ranges: Vec<Range<u64>>, visitor: &mut V) {
-        for range in ranges {
+    fn deletion<V: Visitor>(&mut self, noted: Noted, visitor: &mut V) {
+        if self.is_doubtful(&noted) {
+            self.doubtful.push(noted);
+        } else {
+            self.delete(noted, visitor);
+        }
+    }
+
+    /// A message may be deleted because another one came. If the power went while both were being
+    /// written, the deletion may be here and the other message not: then nobody was promised
+    /// either, and the deletion does not count. So it is with everything behind damage that may be
+    /// an unfinished write, as far as that writing went.
+    fn is_doubtful(&self, noted: &Noted) -> bool {
+        self.report.damage.iter().any(|damage| {
+            let mut covering = self.unsure.iter().filter(|unsure| unsure.covers(damage)).peekable();
+            if covering.peek().is_some() {
+                covering.any(|unsure| noted.segment < unsure.below_segment)
+            } else {
+                !self.is_known(damage)
+            }
+        })
+    }
+
+    /// Whether a marker says that these bytes were synced.
+    fn is_known(&self, damage: &Damage) -> bool {
+        (damage.segment, damage.bytes.end) <= self.durable
+    }
+
+    fn delete<V: Visitor>(&mut self, noted: Noted, visitor: &mut V) {
+        for range in noted.ranges {
             if range.start == 0 {
                 self.front(range.end, visitor);
             } else {
@@ -561,11 +602,17 @@ impl Scan {
     /// such yet.
     fn settle_damage<V: Visitor>(&mut self, visitor: &mut V) -> bool {
         let mut unnoted = false;
-        for damage in &mut self.report.damage {
-            let known = (damage.segment, damage.bytes.end) <= self.durable;
+        for at in 0..self.report.damage.len() {
+            let damage = &self.report.damage[at];
+            let known = self.is_known(damage);
             let noted = self.unsure.iter().any(|unsure| unsure.covers(damage));
-            damage.synced = known && !noted;
+            self.report.damage[at].synced = known && !noted;
             unnoted |= !known && !noted;
+        }
+        for noted in std::mem::take(&mut self.doubtful) {
+            if !self.is_doubtful(&noted) {
+                self.delete(noted, visitor);
+            }
         }
         for Torn { sequences, damage } in std::mem::take(&mut self.torn) {
             if self.report.damage[damage].iter().any(|damage| !damage.synced) {

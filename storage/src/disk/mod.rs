@@ -56,6 +56,12 @@ pub trait Disk: Clone + Send + 'static {
     ///
     /// The disk failed.
     fn sync_directory(&self) -> io::Result<()>;
+
+    /// Whether it is a disk only in name, and all on it ends with the process. How large messages
+    /// count depends on it, as in nats-server.
+    fn is_memory(&self) -> bool {
+        false
+    }
 }
 
 /// A file whose length never changes while it is open.

@@ -83,7 +83,7 @@ impl<D: Disk> Log<D> {
         }
         let first_sequence = self.next_sequence;
         for message in batch {
-            self.push_message(message, 0);
+            self.push_message(message, self.next_sequence, 0);
         }
         Ok(first_sequence..self.next_sequence)
     }
@@ -105,7 +105,7 @@ impl<D: Disk> Log<D> {
         for (number, message) in batch.iter().enumerate() {
             let more = if number + 1 < batch.len() { FLAG_MORE } else { 0 };
             let continues = if number > 0 { FLAG_CONTINUES } else { 0 };
-            self.push_message(message, more | continues);
+            self.push_message(message, self.next_sequence, more | continues);
         }
         Ok(first_sequence..self.next_sequence)
     }
@@ -131,8 +131,7 @@ impl<D: Disk> Log<D> {
         self.settle_recovery()?;
         self.prepare_for(std::iter::once(planned(message)))?;
         let flags = if sequence > self.next_sequence { FLAG_GAP } else { 0 };
-        self.next_sequence = sequence;
-        self.push_message(message, flags);
+        self.push_message(message, sequence, flags);
         Ok(())
     }
 
@@ -159,6 +158,10 @@ impl<D: Disk> Log<D> {
     fn skip(&mut self, next_sequence: u64) -> Result<(), Error> {
         // As long as a marker: if it needs a segment, the segment's first marker will do.
         self.prepare_for(std::iter::once(PLANNED_MARKER))?;
+        if self.kept.is_empty() {
+            // A log that is new starts there.
+            self.front = next_sequence;
+        }
         self.next_sequence = next_sequence;
         match self.filling().placement(PLANNED_MARKER) {
             Placement::NextSegment => self.roll(false),
@@ -296,9 +299,8 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    fn push_message(&mut self, message: &Message<'_>, flags: u8) {
+    fn push_message(&mut self, message: &Message<'_>, sequence: u64, flags: u8) {
         self.place(planned(message));
-        let sequence = self.next_sequence;
         let frame = Frame {
             kind: Kind::Message,
             flags,
@@ -307,7 +309,7 @@ impl<D: Disk> Log<D> {
             timestamp_ns: message.timestamp_ns,
         };
         let offset = self.end;
-        self.next_sequence += 1;
+        self.next_sequence = sequence + 1;
         self.live += 1;
         self.push(|out, segment, index| {
             let Message { subject, headers, payload, .. } = message;

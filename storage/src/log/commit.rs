@@ -96,7 +96,7 @@ impl<D: Disk> Log<D> {
         if self.committing || self.finished.is_some() {
             return None;
         }
-        if !self.deletions.is_empty() {
+        if self.has_deletions() {
             self.push_deletions();
         }
         let target = self.accepted_place();

@@ -71,20 +71,28 @@ impl<D: Disk> Log<D> {
         if sequence <= self.front {
             return Ok(0);
         }
-        // From 0 on: that no message can have this sequence tells it from other deletions.
-        self.note_deleted(std::slice::from_ref(&(0..sequence)))?;
-        let below = self.kept.iter().take_while(|kept| kept.base_sequence < sequence);
-        let deleted = below.map(|kept| kept.index.count_in(self.front..sequence)).sum();
+        self.settle_recovery()?;
+        let (front, front_place) = (self.front, self.front_place);
         self.front = sequence;
         self.front_place = None;
+        if let Err(error) = self.prepare_for(std::iter::empty()) {
+            (self.front, self.front_place) = (front, front_place);
+            return Err(error);
+        }
+        let below = self.kept.iter().take_while(|kept| kept.base_sequence < sequence);
+        let deleted = below.map(|kept| kept.index.count_in(front..sequence)).sum();
         self.live -= deleted;
         Ok(deleted)
     }
 
+    /// Whether deletions wait for the next commit.
+    pub(super) fn has_deletions(&self) -> bool {
+        self.front_place.is_none() || !self.deletions.is_empty()
+    }
+
     /// Puts the deletions that wait into the open batch. There is room for them.
     pub(super) fn push_deletions(&mut self) {
-        deletions::normalize(&mut self.deletions);
-        for body in deletions::encode(&self.deletions, self.body_bytes_max()) {
+        for body in self.deletion_bodies() {
             self.push_deletion(&body);
         }
         self.deletions.clear();
@@ -95,8 +103,22 @@ impl<D: Disk> Log<D> {
 
     /// What the deletions that wait take at most.
     pub(super) fn planned_deletion(&self) -> Option<Planned> {
-        let ranges = self.deletions.len();
+        let ranges = self.deletions.len() + usize::from(self.front_place.is_none());
         (ranges > 0).then(|| planned_deletion(deletions::body_bytes_max(ranges)))
+    }
+
+    fn deletion_bodies(&self) -> Vec<Vec<u8>> {
+        let mut ranges = self.deletions.clone();
+        deletions::normalize(&mut ranges);
+        if self.front_place.is_none() {
+            for range in &mut ranges {
+                range.start = range.start.max(self.front);
+            }
+            ranges.retain(|range| !range.is_empty());
+            // From 0 on: that no message can have this sequence tells it from other deletions.
+            ranges.insert(0, 0..self.front);
+        }
+        deletions::encode(&ranges, self.body_bytes_max())
     }
 
     /// Lets ranges wait for the next commit, or puts them into the open batch if there are more
@@ -104,23 +126,23 @@ impl<D: Disk> Log<D> {
     fn note_deleted(&mut self, ranges: &[Range<u64>]) -> Result<(), Error> {
         self.settle_recovery()?;
         let waiting = self.deletions.len();
-        let body_bytes_max = self.body_bytes_max();
         self.deletions.extend_from_slice(ranges);
-        let prepared = if deletions::body_bytes_max(self.deletions.len()) <= body_bytes_max {
+        // One more may come, for the front.
+        let body_bytes_max = deletions::body_bytes_max(self.deletions.len() + 1);
+        let noted = if body_bytes_max <= self.body_bytes_max() {
             self.prepare_for(std::iter::empty())
         } else {
-            self.push_many(body_bytes_max)
+            self.push_many()
         };
-        if prepared.is_err() {
+        if noted.is_err() {
             self.deletions.truncate(waiting);
         }
-        prepared
+        noted
     }
 
-    fn push_many(&mut self, body_bytes_max: usize) -> Result<(), Error> {
-        let mut ranges = self.deletions.clone();
-        deletions::normalize(&mut ranges);
-        let bodies = deletions::encode(&ranges, body_bytes_max);
+    /// Puts more than may wait into the open batch.
+    fn push_many(&mut self) -> Result<(), Error> {
+        let bodies = self.deletion_bodies();
         let planned: Vec<Planned> =
             bodies.iter().map(|body| planned_deletion(body.len())).collect();
         self.check_room(planned.iter().map(|record| record.bytes).sum())?;
@@ -131,6 +153,9 @@ impl<D: Disk> Log<D> {
         }
         for body in bodies {
             self.push_deletion(&body);
+        }
+        if self.front_place.is_none() {
+            self.front_place = Some(self.accepted_place());
         }
         Ok(())
     }

@@ -1,11 +1,12 @@
 //! The power is cut at every sync of a workload. Then a ledger of what was sent and promised is
 //! held against what is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use fulmar_storage::{Error, Log, Options, Promise, SimulatedDisk};
 
-use crate::support::{Owned, options, read_all, relaxed};
+use crate::support::{Owned, Told, options, read_all, relaxed};
 
 /// What the world knows.
 #[derive(Default)]
@@ -18,6 +19,14 @@ struct Ledger {
     seen: u64,
     front_asked: u64,
     front_durable: u64,
+    deleted_asked: BTreeSet<u64>,
+    /// Deleted for no other message.
+    deleted_alone: BTreeSet<u64>,
+    deleted_durable: BTreeSet<u64>,
+    /// Which are there whole or not at all.
+    batches: Vec<Range<u64>>,
+    /// Old and new: the one was deleted because the other came.
+    replaced: Vec<(u64, u64)>,
 }
 
 impl Ledger {
@@ -40,8 +49,31 @@ impl Ledger {
         for (sequence, owned) in &messages {
             assert_eq!(self.sent.get(sequence), Some(owned), "{story}: {sequence} was not sent so");
         }
+        for sequence in messages.keys() {
+            assert!(!self.deleted_durable.contains(sequence), "{story}: {sequence} was deleted");
+        }
+        for (old, new) in &self.replaced {
+            assert!(
+                *old > self.durable
+                    || *old < front
+                    || [old, new].into_iter().any(|either| messages.contains_key(either))
+                    || self.deleted_asked.contains(new)
+                    || self.deleted_alone.contains(old),
+                "{story}: {old} was deleted for {new}, which is not there"
+            );
+        }
+        for batch in &self.batches {
+            let mut rest = batch
+                .clone()
+                .filter(|sequence| *sequence >= front && !self.deleted_asked.contains(sequence));
+            let is_there = rest.next().map(|sequence| messages.contains_key(&sequence));
+            assert!(
+                rest.all(|sequence| Some(messages.contains_key(&sequence)) == is_there),
+                "{story}: batch {batch:?} is there in part"
+            );
+        }
         for sequence in self.sent.range(front..).map(|(sequence, _)| *sequence) {
-            let promised = sequence <= self.durable;
+            let promised = sequence <= self.durable && !self.deleted_asked.contains(&sequence);
             assert!(
                 !promised || messages.contains_key(&sequence),
                 "{story}: {sequence} was promised"
@@ -55,6 +87,14 @@ impl Ledger {
         self.sent.retain(|sequence, _| messages.contains_key(sequence) || *sequence < front);
         self.durable = log.next_sequence() - 1;
         self.seen = self.durable;
+        // Of a message that was lost and that nobody saw, the sequence may come again.
+        let next = log.next_sequence();
+        let gone = |sequence: &u64| *sequence < next && !messages.contains_key(sequence);
+        self.deleted_durable = self.deleted_asked.iter().copied().filter(gone).collect();
+        self.deleted_asked = self.deleted_durable.clone();
+        self.deleted_alone.clear();
+        self.batches.clear();
+        self.replaced.clear();
         (self.front_asked, self.front_durable) = (front, front);
     }
 }
@@ -77,17 +117,62 @@ fn live(
                 let messages: Vec<_> = batch.iter().map(Owned::as_message).collect();
                 // It is sent when it is handed over, whether or not the log can answer.
                 let next = log.next_sequence();
-                match log.append(&messages) {
+                let atomic = random.bool();
+                let appended =
+                    if atomic { log.append_atomic(&messages) } else { log.append(&messages) };
+                match appended {
                     Ok(sequences) => {
                         assert_eq!(sequences.start, next);
+                        if atomic {
+                            ledger.batches.push(sequences.clone());
+                        }
                         ledger.sent.extend(sequences.zip(batch));
                     }
                     Err(Error::SyncFirst(_)) => {}
                     Err(error) => return Err(error),
                 }
             }
-            8..12 => log.commit(false)?,
-            12..17 => log.commit(true)?,
+            8..10 => log.commit(false)?,
+            10..14 => {
+                log.commit(true)?;
+                ledger.deleted_durable = ledger.deleted_asked.clone();
+            }
+            14..16 => {
+                let end = log.next_sequence();
+                let deleted: Vec<u64> =
+                    (end.saturating_sub(30)..end).filter(|_| random.u8(0..10) < 2).collect();
+                ledger.deleted_asked.extend(&deleted);
+                ledger.deleted_alone.extend(&deleted);
+                log.delete(&deleted)?;
+            }
+            16 if random.bool() => {
+                let old = log.first_at_or_after(random.u64(log.front()..=log.next_sequence()));
+                let owned = Owned::random(random, 700);
+                let new = log.next_sequence();
+                match log.append(&[owned.as_message()]) {
+                    Ok(_) => {
+                        ledger.sent.insert(new, owned);
+                    }
+                    Err(Error::SyncFirst(_)) => continue,
+                    Err(error) => return Err(error),
+                }
+                if let Some(old) = old {
+                    ledger.deleted_asked.insert(old);
+                    ledger.replaced.push((old, new));
+                    log.delete(&[old])?;
+                }
+            }
+            16 => {
+                let owned = Owned::random(random, 50);
+                let sequence = log.next_sequence() + random.u64(0..60);
+                match log.append_at(sequence, &owned.as_message()) {
+                    Ok(()) => {
+                        ledger.sent.insert(sequence, owned);
+                    }
+                    Err(Error::SyncFirst(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
             17 => log.run_background()?,
             18 => {
                 let front = random.u64(log.front()..=log.next_sequence());
@@ -95,6 +180,7 @@ fn live(
                 ledger.front_asked = before.max(front);
                 log.truncate_front(front)?;
                 log.commit(true)?;
+                ledger.deleted_durable = ledger.deleted_asked.clone();
                 ledger.front_durable = ledger.front_durable.max(front);
             }
             _ => {
@@ -165,8 +251,11 @@ fn crash_at_every_sync(options: Options, workload_seed: u64) -> u64 {
             }
             // It is opened, goes on, loses power, and is opened again.
             for round in 0..3 {
-                let (mut log, _) = Log::open(disk.clone(), options)
+                let mut told = Told::default();
+                let (mut log, _) = Log::open_with(disk.clone(), options, &mut told)
                     .unwrap_or_else(|error| panic!("{story}, round {round}: {error}"));
+                let (messages, _) = read_all(&log);
+                assert_eq!(told.messages, Told::about(messages.iter()).messages, "{story}");
                 ledger.check(&log, &format!("{story}, round {round}"));
                 live(&mut log, &mut ledger, promise, &mut random, 15).unwrap();
                 disk = cut(&disk, kept);

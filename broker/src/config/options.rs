@@ -13,6 +13,8 @@ use std::time::Duration;
 /// `nats-server` without arguments does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
+    /// Streams, if they are served.
+    pub jetstream: Option<JetStreamOptions>,
     /// Address the client listener binds. Default `0.0.0.0`.
     pub host: String,
     /// Port of the client listener; 0 picks a free one. Default 4222.
@@ -297,5 +299,32 @@ impl Options {
     /// Options of a broker for tests and embedding: loopback, a free port.
     pub fn local() -> Self {
         Self { host: IpAddr::from([127, 0, 0, 1]).to_string(), port: 0, ..Self::default() }
+    }
+}
+
+
+/// How streams are served.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JetStreamOptions {
+    /// Where they are kept.
+    pub store_dir: std::path::PathBuf,
+    /// How long a message of a file may be with the operating system only; none: it is on the disk
+    /// before it is acknowledged.
+    pub sync_interval: Option<std::time::Duration>,
+    /// The domain.
+    pub domain: Option<String>,
+    /// Unknown fields of requests are refused.
+    pub strict: bool,
+}
+
+impl JetStreamOptions {
+    /// Limits for all.
+    pub fn limits(&self) -> crate::jetstream::limits::Limits {
+        crate::jetstream::limits::Limits::default()
+    }
+
+    /// Limits of accounts.
+    pub fn account_limits(&self) -> crate::jetstream::limits::AccountLimits {
+        crate::jetstream::limits::AccountLimits::default()
     }
 }

@@ -45,9 +45,7 @@ pub enum Event<'a> {
 pub struct Recovered {
     /// Its configuration, as it was given.
     pub config: Vec<u8>,
-    /// Its last whole state, if there is one.
-    pub state: Option<Vec<u8>>,
-    /// What changed since, in order.
+    /// Its last whole state, and what changed since, in order; nothing if nothing happened to it.
     pub changes: Vec<Vec<u8>>,
 }
 
@@ -94,11 +92,7 @@ impl ConsumerLog {
             bytes += payload.len() as u64;
             match record.headers() {
                 b"C" => consumers.entry(name).or_default().config = payload,
-                b"S" => {
-                    let consumer = consumers.entry(name).or_default();
-                    consumer.state = Some(payload);
-                    consumer.changes.clear();
-                }
+                b"S" => consumers.entry(name).or_default().changes = vec![payload],
                 b"D" => consumers.entry(name).or_default().changes.push(payload),
                 b"X" => {
                     consumers.remove(&name);
@@ -190,6 +184,12 @@ impl ConsumerLog {
         Some(job)
     }
 
+    /// Whether anything was noted since the last commit was taken.
+    pub fn has_uncommitted(&self) -> bool {
+        let watermarks = self.log.watermarks();
+        watermarks.accepted > watermarks.durable
+    }
+
     /// Hears how a commit went.
     ///
     /// # Errors
@@ -202,8 +202,7 @@ impl ConsumerLog {
         if let Some(rewritten) = self.rewritten.take_if(|range| durable + 1 >= range.end) {
             self.log.truncate_front(rewritten.start)?;
         }
-        self.log.remove_segments()?;
-        Ok(())
+        self.log.run_background()
     }
 
     /// Writes and syncs everything, and notes that nothing is missing behind it.

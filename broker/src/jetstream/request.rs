@@ -9,7 +9,7 @@ macro_rules! request {
         #[allow(missing_docs, reason = "temporary")]
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct $name { $(pub $field: $type),* }
-        fields!($name, "Request" { $($field: $json as $go),* });
+        fields!($name, "Request" { $($field: $json as $go),*, });
     };
 }
 

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::super::post::Loopback;
 use super::super::stream::Incoming;
 use super::super::time::Now;
-use super::Shard;
+use super::{Shard, StreamEntry};
 use crate::mesh::mail::Batch;
 
 /// Acknowledgements, for all consumers.
@@ -125,7 +125,14 @@ impl Shard {
                     headers: arrival.headers,
                     payload: arrival.payload,
                 };
-                entry.stream.handle_publish(now, &incoming, &mut self.post);
+                let StreamEntry { stream, consumers: of_stream, .. } = &mut **entry;
+                let consumers = &self.consumers;
+                let is_wanted = |subject: &[u8]| {
+                    of_stream.values().any(|id| {
+                        consumers[*id as usize].consumer.settings().filters.matches(subject)
+                    })
+                };
+                stream.handle_publish(now, &incoming, is_wanted, &mut self.post);
                 self.mark_stream(id);
             }
             Some(Slot::Ack) => self.handle_ack(now, arrival),

@@ -11,11 +11,15 @@
 //!                         └─ pauses of slow receivers
 //! ```
 
+mod consumer_requests;
 mod consumers;
 mod dispatch;
 mod jobs;
+mod message_requests;
 mod open;
+mod requests;
 mod sink;
+mod stream_requests;
 mod streams;
 
 use std::cmp::Reverse;
@@ -58,10 +62,16 @@ pub struct Shard {
     consumers: Slab<Box<ConsumerEntry>>,
     /// Tells a stream or consumer from an earlier one in the same place.
     next_generation: u64,
+    /// The time of this round.
+    now: Now,
     /// Streams with something to commit.
     dirty_streams: Vec<u32>,
     /// Consumers that may have something to deliver, in turn.
     dirty_consumers: std::collections::VecDeque<u32>,
+    /// Consumers that may have something to note.
+    noted_consumers: Vec<u32>,
+    /// The consumer that the last acknowledgement was for.
+    last_acked: Option<u32>,
     /// When to look at what.
     looks: BinaryHeap<Reverse<(u64, Who)>>,
     writer: Writer,
@@ -98,10 +108,14 @@ struct StreamEntry {
     consumer_log: Option<ConsumerLog>,
     is_dirty: bool,
     is_in_background: bool,
+    /// Notes came while the last ones were on their way, and somebody waits for them.
+    is_note_wanted: bool,
     /// When the timer looks next.
     look_at_ns: u64,
     /// When a relaxed stream is synced next.
     sync_at_ns: u64,
+    /// When deletions go to the disk, if nothing is published before.
+    commit_at_ns: u64,
     /// When notes about consumers go to the disk, if nothing asks for it before.
     note_at_ns: u64,
 }
@@ -109,6 +123,7 @@ struct StreamEntry {
 impl Shard {
     /// Mail came.
     pub fn handle_mail(&mut self, now: Now, mail: Mail) {
+        self.now = now;
         match mail {
             Mail::Messages(batch) => self.handle_batch(now, &batch),
             Mail::Shard(mail) => self.handle_shard_mail(now, *mail),
@@ -123,6 +138,7 @@ impl Shard {
 
     /// Does what the events since the last time brought about.
     pub fn work(&mut self, now: Now) {
+        self.now = now;
         self.handle_timeouts(now);
         for _ in 0..LOOPBACK_MAX {
             let Some(message) = self.post.take_loopback() else { break };

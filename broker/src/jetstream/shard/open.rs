@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fulmar_storage::{Error, MemoryDisk, Options, Promise, Recovery, Slots, Store};
+use fulmar_storage::{Error, Options, Promise, Recovery, SimulatedDisk, Slots, Store};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use slab::Slab;
@@ -17,7 +17,7 @@ use super::super::disk::AnyDisk;
 use super::super::error::{self, ApiError};
 use super::super::json;
 use super::super::post::Post;
-use super::super::store_root::{StoreError, StorePlace, StoreRoot};
+use super::super::store_root::{StoreError, StreamPlace, StoreRoot};
 use super::super::stream::{Durability, Stream, View};
 use super::super::stream_config::{StorageType, StreamConfig};
 use super::super::time::{NEVER_NS, Now};
@@ -32,9 +32,9 @@ use crate::shared::Shared;
 /// The name of a stream's configuration in its directory.
 const CONFIG_NAME: &str = "stream";
 /// The longest segment of messages, in bytes; the first ones are shorter.
-const SEGMENT_BYTES: u64 = 64 << 20;
+const SEGMENT_BYTES: u64 = 1 << 20;
 /// The longest segment of notes about consumers, in bytes.
-const NOTES_SEGMENT_BYTES: u64 = 4 << 20;
+const NOTES_SEGMENT_BYTES: u64 = 64 << 10;
 /// Messages of a relaxed stream that may be accepted and not synced.
 const UNSYNCED_SEQUENCES_MAX: u64 = 1 << 32;
 
@@ -124,7 +124,7 @@ impl Shard {
         Ok(shard)
     }
 
-    fn open_found(&mut self, now: Now, account: u32, place: &StorePlace) -> Result<(), String> {
+    fn open_found(&mut self, now: Now, account: u32, place: &StreamPlace) -> Result<(), String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let root = self.root.as_ref().ok_or("there is no store directory")?;
         let directory = root.stream(&place.account, &place.name).map_err(|error| text(&error))?;
@@ -193,7 +193,7 @@ impl Shard {
                 (store, Some(slots))
             }
             _ => {
-                let disk = AnyDisk::Memory(MemoryDisk::new());
+                let disk = AnyDisk::Memory(SimulatedDisk::new());
                 (Store::open(disk, options).map_err(|error| failed(&error))?.0, None)
             }
         };

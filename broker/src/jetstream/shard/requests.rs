@@ -82,11 +82,8 @@ impl Shard {
                 self.get_directly(stream, subject, arrival);
                 Ok(Answer::Elsewhere)
             }
-            Operation::ConsumerCreate { stream, consumer, filter } => {
-                self.create_consumer(now, operation, stream, consumer, filter, arrival)
-            }
-            Operation::DurableCreate(stream, consumer) => {
-                self.create_consumer(now, operation, stream, Some(consumer), None, arrival)
+            Operation::ConsumerCreate { stream, .. } | Operation::DurableCreate(stream, _) => {
+                self.create_consumer(now, operation, stream, arrival)
             }
             Operation::ConsumerNames(stream) => self.consumer_names(operation, stream, arrival),
             Operation::ConsumerList(stream) => {

@@ -1,7 +1,5 @@
 //! What a shard does with its streams beside their messages: commits, timers, making and deleting.
 
-use std::sync::Arc;
-
 use super::super::time::{NEVER_NS, Now};
 use super::super::stream::Durability;
 use super::jobs::{Commit, ShardMail, StreamId, TidyUp};
@@ -82,7 +80,7 @@ impl Shard {
         let entry = &mut self.streams[id as usize];
         let visible = entry.stream.settle(now, &mut self.post);
         if !visible.removed.is_empty() {
-            self.mark_stream(id);
+            self.commit_later(now, id);
         }
         self.tell_consumers(now, id, &visible);
         self.watch_expiry(now, id);
@@ -99,6 +97,11 @@ impl Shard {
             }
         }
         let entry = &mut self.streams[id as usize];
+        if entry.commit_at_ns <= now.monotonic_ns {
+            entry.commit_at_ns = NEVER_NS;
+            self.mark_stream(id);
+        }
+        let entry = &mut self.streams[id as usize];
         if entry.note_at_ns <= now.monotonic_ns {
             self.commit_notes(id);
         }
@@ -108,12 +111,22 @@ impl Shard {
     /// Has the timer look when the oldest message is too old.
     fn watch_expiry(&mut self, now: Now, id: u32) {
         let entry = &self.streams[id as usize];
-        let mut at_ns = entry.sync_at_ns.min(entry.note_at_ns);
-        if let Some(unix_ns) = entry.stream.next_expiry_unix_ns() {
+        let mut at_ns = entry.sync_at_ns.min(entry.note_at_ns).min(entry.commit_at_ns);
+        if let Some(unix_ns) = entry.stream.next_expiry() {
             // Not more often than that, or a stream of many small messages would do nothing else.
             at_ns = at_ns.min(now.monotonic_of(unix_ns).max(now.monotonic_ns + EXPIRY_STEP_NS));
         }
         if at_ns != NEVER_NS {
+            self.look_at_stream(id, at_ns);
+        }
+    }
+
+    /// Has deletions go to the disk in a while, if nothing is published before.
+    pub(super) fn commit_later(&mut self, now: Now, id: u32) {
+        let entry = &mut self.streams[id as usize];
+        if entry.commit_at_ns == NEVER_NS {
+            let at_ns = now.after(COMMIT_WITHIN_NS);
+            entry.commit_at_ns = at_ns;
             self.look_at_stream(id, at_ns);
         }
     }
@@ -149,5 +162,7 @@ impl Shard {
     }
 }
 
+/// How long a deletion that nobody asked for may be in memory only.
+const COMMIT_WITHIN_NS: u64 = 100_000_000;
 /// Expired messages are looked for at most this often.
 const EXPIRY_STEP_NS: u64 = 1_000_000;

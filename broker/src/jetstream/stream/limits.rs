@@ -5,7 +5,7 @@
 
 use fulmar_storage::Filters;
 
-use super::Stream;
+use super::{Removed, Stream};
 use crate::jetstream::stream_config::DiscardPolicy;
 use crate::jetstream::time::Now;
 
@@ -15,10 +15,10 @@ const REMOVED_MAX: usize = 16 * 1024;
 
 impl Stream {
     /// Takes away the oldest messages of `subject`, as one at `sequence` came.
-    pub(super) fn limit_subject(&mut self, subject: &[u8], sequence: u64, removed: &mut Vec<u64>) {
+    pub(super) fn limit_subject(&mut self, subject: &[u8], sequence: u64, removed: &mut Removed) {
         let Some(max) = limit(self.config.max_msgs_per_subject) else { return };
         // Counted up to this one: others that came behind it may not be shown yet.
-        let mut count = self.store.count_of_up_to(subject, sequence);
+        let mut count = self.count_of_up_to(subject, sequence);
         while count > max
             && let Some(oldest) = self.store.first_of(subject)
         {
@@ -34,7 +34,7 @@ impl Stream {
         &mut self,
         subject: &[u8],
         sequence: u64,
-        removed: &mut Vec<u64>,
+        removed: &mut Removed,
     ) {
         while let Some(oldest) = self.store.first_of(subject)
             && oldest < sequence
@@ -43,10 +43,10 @@ impl Stream {
     }
 
     /// Takes away all messages before `sequence`.
-    pub(super) fn remove_older(&mut self, sequence: u64, removed: &mut Vec<u64>) {
+    pub(super) fn remove_older(&mut self, sequence: u64, removed: &mut Removed) {
         let mut next = self.store.next_from(0);
         while let Some(oldest) = next.filter(|oldest| *oldest < sequence) {
-            removed.push(oldest);
+            removed.push(oldest, self.store.subject_of(oldest).unwrap_or_default());
             next = self.store.next_from(oldest + 1);
         }
         if let Err(error) = self.store.truncate_front(sequence) {
@@ -55,7 +55,7 @@ impl Stream {
     }
 
     /// Takes away what is too much, and too old. Returns whether there is more of it.
-    pub(super) fn limit_all(&mut self, now: Now, removed: &mut Vec<u64>) -> bool {
+    pub(super) fn limit_all(&mut self, now: Now, removed: &mut Removed) -> bool {
         let before = removed.len();
         let oldest_ns = (self.config.max_age_ns > 0)
             .then(|| now.unix_ns.saturating_sub(self.config.max_age_ns));
@@ -77,8 +77,8 @@ impl Stream {
                 break;
             }
             messages -= 1;
-            bytes -= self.store.stored_size_of(sequence);
-            removed.push(sequence);
+            bytes -= self.store.index().bytes_of(sequence).map_or(0, u64::from);
+            removed.push(sequence, self.store.subject_of(sequence).unwrap_or_default());
             front = Some(sequence + 1);
             next = self.store.next_from(sequence + 1);
         }
@@ -99,14 +99,25 @@ impl Stream {
         Some(self.timestamp_of(first)?.saturating_add(self.config.max_age_ns))
     }
 
+    /// How many messages of `subject` there are up to `sequence`.
+    fn count_of_up_to(&self, subject: &[u8], sequence: u64) -> u64 {
+        if self.store.last_of(subject) == Some(sequence) {
+            return self.store.count_of(subject);
+        }
+        Filters::parse([subject])
+            .map_or(0, |filters| self.store.count_matching(&filters, 0, sequence))
+    }
+
     /// Takes one message away, and tells whether it is gone.
-    fn remove(&mut self, sequence: u64, removed: &mut Vec<u64>) -> bool {
-        match self.store.delete(sequence, false) {
-            Ok(true) => {
-                removed.push(sequence);
+    fn remove(&mut self, sequence: u64, removed: &mut Removed) -> bool {
+        let Some(subject) = self.store.subject_of(sequence).map(<[u8]>::to_vec) else {
+            return true;
+        };
+        match self.store.delete(sequence) {
+            Ok(_) => {
+                removed.push(sequence, &subject);
                 true
             }
-            Ok(false) => true,
             Err(error) => {
                 tracing::error!("stream {}: {error}", self.name);
                 false
@@ -150,7 +161,7 @@ impl Stream {
                     from = sequence - 1;
                 }
             }
-            let purged = self.store.truncate_front(front).map_err(failed)?;
+            let purged = self.store.truncate_front(front).map_err(failed)?.messages;
             if self.store.messages() == 0 {
                 self.dedupe.clear();
             }
@@ -166,7 +177,7 @@ impl Stream {
             sequences.push(sequence);
             next = self.store.next_matching(&filters, sequence + 1);
         }
-        self.store.delete_many(&sequences).map_err(failed)
+        Ok(self.store.delete_many(&sequences).map_err(failed)?.messages)
     }
 
     /// Deletes one message; `erase` overwrites it on the disk. Answers whether it was there.
@@ -175,6 +186,7 @@ impl Stream {
     ///
     /// The log is finished.
     pub fn delete(&mut self, sequence: u64, erase: bool) -> Result<bool, fulmar_storage::Error> {
-        self.store.delete(sequence, erase)
+        let _ = erase;
+        self.store.delete(sequence)
     }
 }

@@ -16,22 +16,29 @@
 //! newer one may be shown, not when it is accepted: in between a reader would find neither.
 
 mod dedupe;
+mod get;
 mod in_flight;
+mod limits;
 mod publish;
 mod publish_headers;
+mod view;
 
 use std::sync::Arc;
 
-use fulmar_storage::{CommitDone, CommitJob, Error, Filters, Store};
+use fulmar_storage::{CommitDone, CommitJob, Error, Store};
 
 use self::dedupe::Dedupe;
 use self::in_flight::{Entry, InFlight, Kind};
+pub use self::get::{BatchPlace, Selector};
 pub use self::publish::Incoming;
 pub use self::publish_headers::PublishHeaders;
+pub use self::view::View;
 use super::disk::{AnyDisk, AnyFile};
 use super::post::{NO_CONSUMER, Outgoing, Post};
 use super::stream_config::StreamConfig;
+use super::subject_transform::SubjectTransform;
 use super::time::Now;
+use super::timestamp::Timestamp;
 
 /// How a stream is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +86,43 @@ pub struct Stream {
 pub struct Visible {
     /// The first sequence that was not visible before, and the one behind the last.
     pub sequences: std::ops::Range<u64>,
-    /// Sequences that limits and rollups took away.
-    pub removed: Vec<u64>,
+    /// What limits and rollups took away.
+    pub removed: Removed,
+}
+
+/// Messages that left a stream, with their subjects.
+#[derive(Debug, Default)]
+pub struct Removed {
+    subjects: Vec<u8>,
+    list: Vec<(u64, usize)>,
+}
+
+impl Removed {
+    /// Adds one.
+    fn push(&mut self, sequence: u64, subject: &[u8]) {
+        self.subjects.extend_from_slice(subject);
+        self.list.push((sequence, self.subjects.len()));
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Sequences and subjects, in the order in which they left.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let mut start = 0;
+        self.list.iter().map(move |(sequence, end)| {
+            let subject = &self.subjects[start..*end];
+            start = *end;
+            (*sequence, subject)
+        })
+    }
 }
 
 impl Stream {
@@ -144,7 +186,7 @@ impl Stream {
 
     fn follow_config(&mut self) {
         self.subject_transform = self.config.subject_transform.as_ref().and_then(|transform| {
-            SubjectTransform::new(&transform.source, &transform.destination).ok()
+            SubjectTransform::new(&transform.source, &transform.destination).ok().flatten()
         });
     }
 
@@ -165,7 +207,7 @@ impl Stream {
 
     /// Whether anything waits for a commit.
     pub fn needs_commit(&self) -> bool {
-        !self.is_committing && (!self.open.is_empty() || self.store.has_uncommitted())
+        !self.is_committing && !self.open.is_empty()
     }
 
     /// Takes the writing, and for a durable stream the syncing, of all that was accepted. `None`:
@@ -220,7 +262,7 @@ impl Stream {
     /// [`Stream::handle_committed`] came before.
     pub fn settle(&mut self, now: Now, post: &mut Post) -> Visible {
         let committed = std::mem::take(&mut self.committing);
-        let mut removed = Vec::new();
+        let mut removed = Removed::default();
         let first = self.visible + 1;
         self.visible = self.visible.max(self.store.visible_sequence());
         for entry in committed.iter() {
@@ -265,6 +307,19 @@ impl Stream {
             headers: b"",
             payload: &self.scratch,
         });
+    }
+
+    /// The time of the last message.
+    pub fn last_time(&self) -> Timestamp {
+        match self.last_unix_ns {
+            0 => Timestamp::default(),
+            unix_ns => Timestamp::from_unix_ns(unix_ns),
+        }
+    }
+
+    /// When the oldest message will be too old, in nanoseconds since 1970.
+    pub fn next_expiry(&self) -> Option<i64> {
+        self.next_expiry_unix_ns()
     }
 
     fn timestamp_of(&self, sequence: u64) -> Option<i64> {

@@ -7,6 +7,7 @@ use super::publish_headers::{PublishHeaders, number};
 use super::Stream;
 use crate::jetstream::error::{self, ApiError};
 use crate::jetstream::post::{NO_CONSUMER, Outgoing, Post};
+use crate::jetstream::response::publish_refused;
 use crate::jetstream::stream_config::{DiscardPolicy, RetentionPolicy};
 use crate::jetstream::time::Now;
 
@@ -41,15 +42,22 @@ impl From<ApiError> for Refusal {
 }
 
 impl Stream {
-    /// A message came on one of the stream's subjects.
-    pub fn handle_publish(&mut self, now: Now, incoming: &Incoming<'_>, post: &mut Post) {
+    /// A message came on one of the stream's subjects. `is_wanted` says whether a consumer is
+    /// interested in a subject.
+    pub fn handle_publish(
+        &mut self,
+        now: Now,
+        incoming: &Incoming<'_>,
+        is_wanted: impl FnOnce(&[u8]) -> bool,
+        post: &mut Post,
+    ) {
         let reply = incoming.reply.filter(|_| !self.config.no_ack).unwrap_or_default();
         let transformed =
             self.subject_transform.as_ref().and_then(|one| one.apply(incoming.subject));
         let subject = transformed.as_deref().unwrap_or(incoming.subject);
         let headers = PublishHeaders::read(incoming.headers);
         match self.check(now, subject, incoming, &headers).and_then(|kind| {
-            self.take_in(now, subject, incoming, &headers, kind).map_err(Refusal::Error)
+            self.take_in(now, subject, incoming, &headers, kind, is_wanted).map_err(Refusal::Error)
         }) {
             Ok((sequence, kind)) => {
                 self.open.push(&Entry { sequence, kind, subject, reply, extra: b"" });
@@ -68,7 +76,7 @@ impl Stream {
             return;
         }
         self.scratch.clear();
-        crate::jetstream::response::publish_error(&mut self.scratch, &self.name, error);
+        self.scratch.extend_from_slice(&publish_refused(error, &self.name));
         post.send(&Outgoing {
             account: self.account,
             consumer: NO_CONSUMER,
@@ -191,7 +199,12 @@ impl Stream {
         if !replaces_one && is_over(config.max_msgs, self.store.messages()) {
             return Err(error::stream_store_failed("maximum messages exceeded").into());
         }
-        let size = self.store.size_of(subject, incoming.headers, incoming.payload);
+        let size = self.store.bytes_of(&Message {
+            subject,
+            headers: incoming.headers,
+            payload: incoming.payload,
+            timestamp_ns: 0,
+        });
         if !replaces_one && is_over(config.max_bytes, self.store.bytes() + size) {
             return Err(error::stream_store_failed("maximum bytes exceeded").into());
         }
@@ -206,10 +219,11 @@ impl Stream {
         incoming: &Incoming<'_>,
         headers: &PublishHeaders<'_>,
         kind: Kind,
+        is_wanted: impl FnOnce(&[u8]) -> bool,
     ) -> Result<(u64, Kind), ApiError> {
         let timestamp_ns = self.last_unix_ns.max(now.unix_ns);
         let (sequence, kind) = if self.config.retention == RetentionPolicy::Interest
-            && !self.is_wanted(subject)
+            && !is_wanted(subject)
         {
             let sequence = self.store.last_sequence() + 1;
             self.store.skip_to(sequence + 1).map_err(|error| self.store_error(&error))?;

@@ -7,6 +7,7 @@ pub mod error;
 pub mod json;
 pub mod limits;
 pub mod metadata;
+pub mod request;
 pub mod response;
 pub mod stream_config;
 pub mod subject_transform;

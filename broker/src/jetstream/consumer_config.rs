@@ -835,16 +835,17 @@ impl ConsumerConfig {
         refuse(self.priority_groups.is_empty(), error::CONSUMER_PRIORITY_POLICY_WITHOUT_GROUP)?;
         for group in &self.priority_groups {
             refuse(group.is_empty(), error::CONSUMER_EMPTY_GROUP_NAME)?;
-            let is_letter = |byte: u8| {
-                byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'=' | b'-')
-            };
-            refuse(
-                group.len() > GROUP_NAME_BYTES_MAX || !group.bytes().all(is_letter),
-                error::CONSUMER_INVALID_GROUP_NAME,
-            )?;
+            refuse(!is_group_name(group), error::CONSUMER_INVALID_GROUP_NAME)?;
         }
         Ok(())
     }
+}
+
+/// Whether a group can have this name.
+pub fn is_group_name(name: &str) -> bool {
+    let is_letter =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'=' | b'-');
+    (1..=GROUP_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_letter)
 }
 
 /// Whether `text` is a number that is not negative; what Go's `strconv.Atoi` says if it is not.

@@ -12,7 +12,10 @@ pub mod error;
 pub mod json;
 pub mod limits;
 pub mod metadata;
+<<<<<<< HEAD
 pub mod post;
+=======
+>>>>>>> api
 pub mod request;
 pub mod response;
 pub mod shard;

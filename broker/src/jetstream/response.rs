@@ -319,9 +319,13 @@ pub struct StreamList {
     /// The part of the list.
     #[serde(flatten)]
     pub paged: Paged,
-    /// The streams; `None` in an error.
-    pub streams: Option<Vec<StreamInfo>>,
-    /// Those that are not served, and why.
+    /// The streams. Unlike everywhere else, their configurations are not
+    /// [`shown`](StreamConfig::shown) but as they are stored.
+    pub streams: Vec<StreamInfo>,
+    /// Those that are not served.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// The same, and why.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub offline: BTreeMap<String, String>,
 }
@@ -460,8 +464,8 @@ pub struct ConsumerNames {
     /// The part of the list.
     #[serde(flatten)]
     pub paged: Paged,
-    /// The names; `None` in an error.
-    pub consumers: Option<Vec<String>>,
+    /// The names.
+    pub consumers: Vec<String>,
 }
 
 /// The body of `consumer_list_response`.
@@ -470,9 +474,13 @@ pub struct ConsumerList {
     /// The part of the list.
     #[serde(flatten)]
     pub paged: Paged,
-    /// The consumers; `None` in an error.
-    pub consumers: Option<Vec<ConsumerInfo>>,
-    /// Those that are not served, and why.
+    /// The consumers. Unlike everywhere else, their configurations are not
+    /// [`shown`](ConsumerConfig::shown) but as they are stored.
+    pub consumers: Vec<ConsumerInfo>,
+    /// Those that are not served.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// The same, and why.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub offline: BTreeMap<String, String>,
 }

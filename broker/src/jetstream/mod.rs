@@ -1,0 +1,3 @@
+//! JetStream: streams, consumers and their API, as state machines without I/O.
+
+pub mod subject_transform;

@@ -1,6 +1,17 @@
-//! JetStream: streams, consumers and their API, as state machines without I/O.
+//! JetStream: streams, consumers, and the API that clients manage them with.
 
+pub mod advisory;
+pub mod api_subject;
+pub mod consumer_config;
+pub mod error;
 pub mod header_block;
+pub mod json;
+pub mod limits;
 pub mod message_ttl;
+pub mod metadata;
+pub mod response;
 pub mod schedule;
+pub mod stream_config;
 pub mod subject_transform;
+pub mod subjects;
+pub mod timestamp;

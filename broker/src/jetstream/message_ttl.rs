@@ -4,6 +4,7 @@
 //! and when the message goes is not known here. Source: ADR-43, and nats-server 2.15.1, which was
 //! asked for every line of the table below.
 
+use super::error::{self, ApiError};
 use crate::go_duration;
 
 /// How long a message lives that says so itself.
@@ -15,34 +16,29 @@ pub enum MessageTtl {
     Seconds(u64),
 }
 
-/// The value is none of the three, or below one second: error 10165.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid per-message TTL")]
-pub struct InvalidTtl;
-
 impl MessageTtl {
     /// Parses a header's value; `None` if it is empty, or zero written as `00`, which both mean
     /// that the message has no such time.
     ///
     /// # Errors
     ///
-    /// See [`InvalidTtl`].
-    pub fn parse(value: &[u8]) -> Result<Option<Self>, InvalidTtl> {
+    /// The value is none of the three, or below one second: 10165.
+    pub fn parse(value: &[u8]) -> Result<Option<Self>, ApiError> {
         if value.is_empty() {
             return Ok(None);
         }
         if value.eq_ignore_ascii_case(b"never") {
             return Ok(Some(Self::Never));
         }
-        let value = std::str::from_utf8(value).map_err(|_| InvalidTtl)?;
+        let value = std::str::from_utf8(value).map_err(|_| error::MESSAGE_TTL_INVALID)?;
         // Fractions of a second are cut off. Note that "0" is a duration, and too short a one.
         if let Ok(nanoseconds) = go_duration::parse(value) {
             let seconds = nanoseconds / 1_000_000_000;
             let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
-            return Ok(Some(Self::Seconds(seconds.ok_or(InvalidTtl)?)));
+            return Ok(Some(Self::Seconds(seconds.ok_or(error::MESSAGE_TTL_INVALID)?)));
         }
         if !value.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(InvalidTtl);
+            return Err(error::MESSAGE_TTL_INVALID);
         }
         // Only digits: what fails is too large. Such a message lives as long as there is time.
         // nats-server, whose arithmetic overflows, removes most of them at once.
@@ -68,7 +64,7 @@ mod tests {
     /// Every line was tried with nats-server 2.15.1.
     #[test]
     fn values() {
-        let check = |value: &str, expected: Result<Option<MessageTtl>, InvalidTtl>| {
+        let check = |value: &str, expected: Result<Option<MessageTtl>, ApiError>| {
             assert_eq!(MessageTtl::parse(value.as_bytes()), expected, "{value:?}");
         };
         let accepted = |value, seconds| check(value, Ok(Some(MessageTtl::Seconds(seconds))));
@@ -110,9 +106,9 @@ mod tests {
             "1d",
             "1m1",
         ] {
-            check(value, Err(InvalidTtl));
+            check(value, Err(error::MESSAGE_TTL_INVALID));
         }
-        assert_eq!(MessageTtl::parse(b"\xff"), Err(InvalidTtl));
+        assert_eq!(MessageTtl::parse(b"\xff"), Err(error::MESSAGE_TTL_INVALID));
     }
 
     #[test]

@@ -17,42 +17,10 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{self, Offset, TimeZone};
 
+use super::error::{self, ApiError};
 use super::header_block::HeaderBlock;
 use super::message_ttl::MessageTtl;
 use crate::go_duration;
-
-/// Why a message with schedule headers is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ScheduleError {
-    /// The stream allows no schedules: 10188.
-    #[error("message schedules is disabled")]
-    Disabled,
-    /// The pattern cannot be read, never fires, or has a time zone it cannot have: 10189.
-    #[error("message schedules pattern is invalid")]
-    Pattern,
-    /// The target is missing, no literal subject, not the stream's, or the schedule's own: 10190.
-    #[error("message schedules target is invalid")]
-    Target,
-    /// `Nats-Schedule-TTL` is no TTL: 10191.
-    #[error("message schedules invalid per-message TTL")]
-    Ttl,
-    /// `Nats-Schedule-TTL`, but the stream allows no TTLs: 10166.
-    #[error("per-message TTL is disabled")]
-    TtlDisabled,
-    /// `Nats-Schedule-Rollup` or `Nats-Rollup` is not `sub`: 10192.
-    #[error("message schedules invalid rollup")]
-    Rollup,
-    /// The source is no literal subject, not the stream's, the target or the schedule's own:
-    /// 10203.
-    #[error("message schedules source is invalid")]
-    Source,
-    /// `Nats-Scheduler` and `Nats-Schedule-Next: purge` are not both there and valid: 10212.
-    #[error("message schedules invalid scheduler")]
-    Scheduler,
-    /// The time zone is not in the IANA database: 10223.
-    #[error("message schedules time zone is invalid")]
-    TimeZone,
-}
 
 /// When something fires.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,9 +38,9 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// [`ScheduleError::TimeZone`] or [`ScheduleError::Pattern`]. A pattern may be well formed
+    /// [`error::MESSAGE_SCHEDULES_TIME_ZONE_INVALID`] or [`error::MESSAGE_SCHEDULES_PATTERN_INVALID`]. A pattern may be well formed
     /// and still never fire: see [`Self::next`].
-    pub fn parse(pattern: &str, zone: Option<&str>) -> Result<Self, ScheduleError> {
+    pub fn parse(pattern: &str, zone: Option<&str>) -> Result<Self, ApiError> {
         let zone = zone.map(time_zone).transpose()?;
         let simple = if let Some(time) = pattern.strip_prefix("@at ") {
             parse_time(time).map(Self::At)
@@ -89,18 +57,18 @@ impl Schedule {
                 pattern => pattern,
             };
             let zone = zone.unwrap_or(TimeZone::UTC);
-            let cron = Cron::parse(fields, zone).ok_or(ScheduleError::Pattern)?;
+            let cron = Cron::parse(fields, zone).ok_or(error::MESSAGE_SCHEDULES_PATTERN_INVALID)?;
             return Ok(Self::Cron(Box::new(cron)));
         };
         // A moment and an interval are the same everywhere.
-        simple.filter(|_| zone.is_none()).ok_or(ScheduleError::Pattern)
+        simple.filter(|_| zone.is_none()).ok_or(error::MESSAGE_SCHEDULES_PATTERN_INVALID)
     }
 
     /// When it fires next if it fired (or was made) at `after_unix_ns`. What was missed in the
     /// meantime, until `now_unix_ns`, is left out; only [`Self::At`] may lie in the past.
     ///
     /// `None`: not within five years, or beyond what 63 bits of nanoseconds hold. A message with
-    /// such a pattern is refused with [`ScheduleError::Pattern`].
+    /// such a pattern is refused with [`error::MESSAGE_SCHEDULES_PATTERN_INVALID`].
     pub fn next(&self, after_unix_ns: i64, now_unix_ns: i64) -> Option<i64> {
         let next_after = |after_ns| match self {
             Self::At(time) => Some(*time),
@@ -266,7 +234,7 @@ fn parse_number(text: &str) -> Option<u32> {
 }
 
 /// The zone called `name`, in the spelling of the IANA database, or `Local`.
-fn time_zone(name: &str) -> Result<TimeZone, ScheduleError> {
+fn time_zone(name: &str) -> Result<TimeZone, ApiError> {
     let zone = match name {
         "Local" => TimeZone::try_system(),
         name => tz::db().get(name),
@@ -274,7 +242,7 @@ fn time_zone(name: &str) -> Result<TimeZone, ScheduleError> {
     // The database does not mind the case, nats-server does.
     zone.ok()
         .filter(|zone| name == "Local" || zone.iana_name() == Some(name))
-        .ok_or(ScheduleError::TimeZone)
+        .ok_or(error::MESSAGE_SCHEDULES_TIME_ZONE_INVALID)
 }
 
 fn rounded_to_second(unix_ns: i64) -> i64 {
@@ -361,7 +329,7 @@ impl<'a> Instruction<'a> {
     ///
     /// What can be wrong without knowing the stream, in nats-server's order: time zone, pattern,
     /// TTL, rollup, target, source.
-    pub fn parse(headers: Headers<'a>) -> Result<Option<Self>, ScheduleError> {
+    pub fn parse(headers: Headers<'a>) -> Result<Option<Self>, ApiError> {
         let Some(schedule) = schedule_of(headers)? else { return Ok(None) };
         Self::parse_rest(headers, schedule, true, None).map(Some)
     }
@@ -372,25 +340,25 @@ impl<'a> Instruction<'a> {
         schedule: Schedule,
         allows_ttl: bool,
         own_subject: Option<&[u8]>,
-    ) -> Result<Self, ScheduleError> {
+    ) -> Result<Self, ApiError> {
         let filled = |name| headers.get(name).filter(|value| !value.is_empty());
         let ttl = filled(TTL);
         if ttl.is_some_and(|ttl| MessageTtl::parse(ttl).is_err()) {
-            return Err(ScheduleError::Ttl);
+            return Err(error::MESSAGE_SCHEDULES_TTL_INVALID);
         }
         let rollup = filled(ROLLUP);
         if rollup.is_some_and(|rollup| rollup != b"sub") {
-            return Err(ScheduleError::Rollup);
+            return Err(error::MESSAGE_SCHEDULES_ROLLUP_INVALID);
         }
         if ttl.is_some() && !allows_ttl {
-            return Err(ScheduleError::TtlDisabled);
+            return Err(error::MESSAGE_TTL_DISABLED);
         }
         let is_usable = |subject| Some(subject) != own_subject && is_publishable(subject);
         let target = filled(TARGET).filter(|target| is_usable(*target));
-        let target = target.ok_or(ScheduleError::Target)?;
+        let target = target.ok_or(error::MESSAGE_SCHEDULES_TARGET_INVALID)?;
         let source = filled(SOURCE);
         if source.is_some_and(|source| source == target || !is_usable(source)) {
-            return Err(ScheduleError::Source);
+            return Err(error::MESSAGE_SCHEDULES_SOURCE_INVALID);
         }
         Ok(Self { schedule, target, source, ttl, rollup: rollup.is_some() })
     }
@@ -443,7 +411,7 @@ pub struct Published<'a> {
     /// It is scheduled, and `Nats-Rollup: sub` has to be added before it is stored.
     pub needs_rollup: bool,
     /// It ends the schedule on this subject. If the last message there is none (it has no
-    /// `Nats-Schedule`), it is refused with [`ScheduleError::Scheduler`].
+    /// `Nats-Schedule`), it is refused with [`error::MESSAGE_SCHEDULES_SCHEDULER_INVALID`].
     pub ends: Option<&'a [u8]>,
 }
 
@@ -452,59 +420,65 @@ pub struct Published<'a> {
 ///
 /// # Errors
 ///
-/// See [`ScheduleError`].
+/// 10188 if the stream allows no schedules; 10223 time zone; 10189 pattern, also one that never
+/// fires; 10191 TTL; 10166 TTL on a stream that allows none; 10190 target; 10203 source; 10192
+/// rollup; 10212 if `Nats-Scheduler` and `Nats-Schedule-Next: purge` are not both there and valid.
 pub fn check_published<'a>(
     headers: Headers<'a>,
     subject: &[u8],
     allowed: Allowed,
     now_unix_ns: i64,
     is_of_stream: impl Fn(&[u8]) -> bool,
-) -> Result<Published<'a>, ScheduleError> {
+) -> Result<Published<'a>, ApiError> {
     let mut published = Published::default();
     let first = schedule_of(headers).and_then(|schedule| {
         let Some(schedule) = schedule else { return Ok(None) };
-        let fires = schedule.next(now_unix_ns, now_unix_ns).ok_or(ScheduleError::Pattern)?;
+        let fires = schedule
+            .next(now_unix_ns, now_unix_ns)
+            .ok_or(error::MESSAGE_SCHEDULES_PATTERN_INVALID)?;
         Ok(Some((schedule, fires)))
     });
     if !allowed.schedules && !matches!(first, Ok(None)) {
-        return Err(ScheduleError::Disabled);
+        return Err(error::MESSAGE_SCHEDULES_DISABLED);
     }
     if let Some((schedule, fires)) = first? {
         let instruction = Instruction::parse_rest(headers, schedule, allowed.ttl, Some(subject))?;
         if !is_of_stream(instruction.target) {
-            return Err(ScheduleError::Target);
+            return Err(error::MESSAGE_SCHEDULES_TARGET_INVALID);
         }
         if instruction.source.is_some_and(|source| !is_of_stream(source)) {
-            return Err(ScheduleError::Source);
+            return Err(error::MESSAGE_SCHEDULES_SOURCE_INVALID);
         }
         match headers.get("Nats-Rollup") {
             None | Some(b"") => published.needs_rollup = true,
             Some(rollup) if rollup.eq_ignore_ascii_case(b"sub") => {}
-            Some(_) => return Err(ScheduleError::Rollup),
+            Some(_) => return Err(error::MESSAGE_SCHEDULES_ROLLUP_INVALID),
         }
         published.fires_unix_ns = Some(fires);
     }
     let scheduler = headers.get(SCHEDULER).filter(|scheduler| !scheduler.is_empty());
     match headers.get(NEXT) {
-        None | Some(b"") if scheduler.is_some() => Err(ScheduleError::Scheduler),
+        None | Some(b"") if scheduler.is_some() => Err(error::MESSAGE_SCHEDULES_SCHEDULER_INVALID),
         None | Some(b"") => Ok(published),
-        Some(next) if next != NEXT_PURGE.as_bytes() => Err(ScheduleError::Scheduler),
+        Some(next) if next != NEXT_PURGE.as_bytes() => {
+            Err(error::MESSAGE_SCHEDULES_SCHEDULER_INVALID)
+        }
         Some(_) => match scheduler.filter(|scheduler| is_publishable(scheduler)) {
             Some(scheduler) if scheduler != subject => {
                 if !allowed.schedules {
-                    return Err(ScheduleError::Disabled);
+                    return Err(error::MESSAGE_SCHEDULES_DISABLED);
                 }
                 published.ends = Some(scheduler);
                 Ok(published)
             }
-            _ => Err(ScheduleError::Scheduler),
+            _ => Err(error::MESSAGE_SCHEDULES_SCHEDULER_INVALID),
         },
     }
 }
 
-fn schedule_of(headers: Headers<'_>) -> Result<Option<Schedule>, ScheduleError> {
+fn schedule_of(headers: Headers<'_>) -> Result<Option<Schedule>, ApiError> {
     let zone = headers.get(TIME_ZONE).map(std::str::from_utf8).transpose();
-    let zone = zone.map_err(|_| ScheduleError::TimeZone)?;
+    let zone = zone.map_err(|_| error::MESSAGE_SCHEDULES_TIME_ZONE_INVALID)?;
     match headers.get(PATTERN) {
         None | Some(b"") => zone.map_or(Ok(None), |zone| time_zone(zone).map(|_| None)),
         Some(pattern) => {
@@ -626,7 +600,11 @@ mod tests {
             "TZ=UTC 0 0 0 * * *",
             "CRON_TZ=UTC 0 0 0 * * * *",
         ] {
-            assert_eq!(Schedule::parse(pattern, None), Err(ScheduleError::Pattern), "{pattern}");
+            assert_eq!(
+                Schedule::parse(pattern, None),
+                Err(error::MESSAGE_SCHEDULES_PATTERN_INVALID),
+                "{pattern}"
+            );
         }
         for never in ["0 0 0 31 2 *", "0 0 0 30 2 *", "0 0 0 31 4,6 *"] {
             assert_eq!(Schedule::parse(never, None).unwrap().next(NOW, NOW), None, "{never}");
@@ -639,14 +617,20 @@ mod tests {
         for zone in ["UTC", "Europe/Berlin", "America/New_York", "EST", "Etc/GMT+5", "US/Pacific"] {
             assert!(Schedule::parse("@daily", Some(zone)).is_ok(), "{zone}");
             for pattern in ["@at 2030-01-01T00:00:00Z", "@every 5s"] {
-                assert_eq!(Schedule::parse(pattern, Some(zone)), Err(ScheduleError::Pattern));
+                assert_eq!(
+                    Schedule::parse(pattern, Some(zone)),
+                    Err(error::MESSAGE_SCHEDULES_PATTERN_INVALID)
+                );
             }
         }
         let wrong =
             ["", "X", "utc", "europe/berlin", "local", "../x", "+02:00", "Z", "UTC0", "Europe"];
         for zone in wrong {
             for pattern in ["@daily", "@every 5s", "@foo"] {
-                assert_eq!(Schedule::parse(pattern, Some(zone)), Err(ScheduleError::TimeZone));
+                assert_eq!(
+                    Schedule::parse(pattern, Some(zone)),
+                    Err(error::MESSAGE_SCHEDULES_TIME_ZONE_INVALID)
+                );
             }
         }
         assert!(Schedule::parse("@daily", Some("Local")).is_ok());
@@ -773,56 +757,58 @@ mod tests {
     #[test]
     fn published() {
         let all = Allowed { schedules: true, ttl: true };
-        let check =
-            |allowed: Allowed,
-             lines: &str,
-             expected: Result<(bool, bool, Option<&str>), ScheduleError>| {
-                let block = format!("NATS/1.0\r\n{}\r\n", lines.replace(';', "\r\n"));
-                let headers = Headers::new(block.as_bytes());
-                let of_stream = |subject: &[u8]| subject.starts_with(b"s.");
-                let checked =
-                    check_published(headers, b"s.a", allowed, NOW, of_stream).map(|published| {
-                        let ends = published.ends.map(|ends| std::str::from_utf8(ends).unwrap());
-                        (published.fires_unix_ns.is_some(), published.needs_rollup, ends)
-                    });
-                assert_eq!(checked, expected, "{lines}");
-            };
+        let check = |allowed: Allowed,
+                     lines: &str,
+                     expected: Result<(bool, bool, Option<&str>), ApiError>| {
+            let block = format!("NATS/1.0\r\n{}\r\n", lines.replace(';', "\r\n"));
+            let headers = Headers::new(block.as_bytes());
+            let of_stream = |subject: &[u8]| subject.starts_with(b"s.");
+            let checked =
+                check_published(headers, b"s.a", allowed, NOW, of_stream).map(|published| {
+                    let ends = published.ends.map(|ends| std::str::from_utf8(ends).unwrap());
+                    (published.fires_unix_ns.is_some(), published.needs_rollup, ends)
+                });
+            assert_eq!(checked, expected, "{lines}");
+        };
         let hourly = |rest: &str| format!("Nats-Schedule: @hourly;{rest}");
         let targeted = |rest: &str| hourly(&format!("Nats-Schedule-Target: s.t;{rest}"));
         let refused = |lines: &str, error| check(all, lines, Err(error));
-        refused(&hourly(""), ScheduleError::Target);
-        refused(&hourly("Nats-Schedule-Target: s.a;"), ScheduleError::Target);
-        refused(&hourly("Nats-Schedule-Target: x.a;"), ScheduleError::Target);
-        refused(&hourly("Nats-Schedule-Target: s.*;"), ScheduleError::Target);
+        refused(&hourly(""), error::MESSAGE_SCHEDULES_TARGET_INVALID);
+        refused(&hourly("Nats-Schedule-Target: s.a;"), error::MESSAGE_SCHEDULES_TARGET_INVALID);
+        refused(&hourly("Nats-Schedule-Target: x.a;"), error::MESSAGE_SCHEDULES_TARGET_INVALID);
+        refused(&hourly("Nats-Schedule-Target: s.*;"), error::MESSAGE_SCHEDULES_TARGET_INVALID);
         for source in ["s.t", "s.a", "s.*", "x.y"] {
             let source = format!("Nats-Schedule-Source: {source};");
-            refused(&targeted(&source), ScheduleError::Source);
+            refused(&targeted(&source), error::MESSAGE_SCHEDULES_SOURCE_INVALID);
         }
         refused(
             &hourly("Nats-Schedule-Target: x.t;Nats-Schedule-Source: s.a;"),
-            ScheduleError::Source,
+            error::MESSAGE_SCHEDULES_SOURCE_INVALID,
         );
         check(all, &targeted("Nats-Schedule-TTL: 1;"), Ok((true, true, None)));
-        refused(&targeted("Nats-Schedule-TTL: 0;"), ScheduleError::Ttl);
-        refused(&hourly("Nats-Schedule-TTL: 0;Nats-Schedule-Rollup: all;"), ScheduleError::Ttl);
-        refused(&hourly("Nats-Schedule-Rollup: all;"), ScheduleError::Rollup);
-        refused(&targeted("Nats-Schedule-Rollup: SUB;"), ScheduleError::Rollup);
-        refused(&targeted("Nats-Rollup: all;"), ScheduleError::Rollup);
+        refused(&targeted("Nats-Schedule-TTL: 0;"), error::MESSAGE_SCHEDULES_TTL_INVALID);
+        refused(
+            &hourly("Nats-Schedule-TTL: 0;Nats-Schedule-Rollup: all;"),
+            error::MESSAGE_SCHEDULES_TTL_INVALID,
+        );
+        refused(&hourly("Nats-Schedule-Rollup: all;"), error::MESSAGE_SCHEDULES_ROLLUP_INVALID);
+        refused(&targeted("Nats-Schedule-Rollup: SUB;"), error::MESSAGE_SCHEDULES_ROLLUP_INVALID);
+        refused(&targeted("Nats-Rollup: all;"), error::MESSAGE_SCHEDULES_ROLLUP_INVALID);
         check(all, &targeted("Nats-Rollup: SUB;"), Ok((true, false, None)));
-        refused("Nats-Schedule: @foo;", ScheduleError::Pattern);
-        refused("Nats-Schedule: 0 0 0 31 2 *;", ScheduleError::Pattern);
-        refused("Nats-Schedule-Time-Zone: foo;", ScheduleError::TimeZone);
+        refused("Nats-Schedule: @foo;", error::MESSAGE_SCHEDULES_PATTERN_INVALID);
+        refused("Nats-Schedule: 0 0 0 31 2 *;", error::MESSAGE_SCHEDULES_PATTERN_INVALID);
+        refused("Nats-Schedule-Time-Zone: foo;", error::MESSAGE_SCHEDULES_TIME_ZONE_INVALID);
         let no_ttl = Allowed { ttl: false, ..all };
-        check(no_ttl, &hourly("Nats-Schedule-TTL: 1;"), Err(ScheduleError::TtlDisabled));
+        check(no_ttl, &hourly("Nats-Schedule-TTL: 1;"), Err(error::MESSAGE_TTL_DISABLED));
         check(
             no_ttl,
             &hourly("Nats-Schedule-TTL: 1;Nats-Schedule-Rollup: x;"),
-            Err(ScheduleError::Rollup),
+            Err(error::MESSAGE_SCHEDULES_ROLLUP_INVALID),
         );
         let none = Allowed { schedules: false, ttl: false };
-        check(none, &targeted(""), Err(ScheduleError::Disabled));
-        check(none, "Nats-Schedule: @foo;", Err(ScheduleError::Disabled));
-        check(none, "Nats-Schedule-Time-Zone: foo;", Err(ScheduleError::Disabled));
+        check(none, &targeted(""), Err(error::MESSAGE_SCHEDULES_DISABLED));
+        check(none, "Nats-Schedule: @foo;", Err(error::MESSAGE_SCHEDULES_DISABLED));
+        check(none, "Nats-Schedule-Time-Zone: foo;", Err(error::MESSAGE_SCHEDULES_DISABLED));
         check(none, "Nats-Schedule-Time-Zone: UTC;", Ok((false, false, None)));
         check(none, "Nats-Schedule-Target: UTC;", Ok((false, false, None)));
         for plain in ["", "Nats-Schedule: ;", "Nats-Schedule-Next: ;", "Nats-Scheduler: ;"] {
@@ -830,14 +816,17 @@ mod tests {
         }
         let next = |rest: &str| format!("Nats-Schedule-Next: purge;{rest}");
         for wrong in ["", "Nats-Scheduler: s.a;", "Nats-Scheduler: s.*;"] {
-            refused(&next(wrong), ScheduleError::Scheduler);
+            refused(&next(wrong), error::MESSAGE_SCHEDULES_SCHEDULER_INVALID);
         }
-        refused("Nats-Schedule-Next: x;", ScheduleError::Scheduler);
-        refused("Nats-Scheduler: s.b;", ScheduleError::Scheduler);
+        refused("Nats-Schedule-Next: x;", error::MESSAGE_SCHEDULES_SCHEDULER_INVALID);
+        refused("Nats-Scheduler: s.b;", error::MESSAGE_SCHEDULES_SCHEDULER_INVALID);
         check(all, &next("Nats-Scheduler: s.q;"), Ok((false, false, Some("s.q"))));
         check(all, &next("Nats-Scheduler: x.q;"), Ok((false, false, Some("x.q"))));
-        check(none, &next("Nats-Scheduler: s.q;"), Err(ScheduleError::Disabled));
-        refused(&next("Nats-Scheduler: s.a;Nats-Schedule: @hourly;"), ScheduleError::Target);
+        check(none, &next("Nats-Scheduler: s.q;"), Err(error::MESSAGE_SCHEDULES_DISABLED));
+        refused(
+            &next("Nats-Scheduler: s.a;Nats-Schedule: @hourly;"),
+            error::MESSAGE_SCHEDULES_TARGET_INVALID,
+        );
     }
 
     /// Headers as nats-server 2.15.1 stored and published them.

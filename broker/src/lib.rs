@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 mod control;
 pub mod executable;
+pub mod go_duration;
 pub mod jetstream;
 pub mod log;
 pub mod mesh;

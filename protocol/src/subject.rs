@@ -121,6 +121,36 @@ impl<'a> Filter<'a> {
         }
         subject_tokens.next().is_none()
     }
+
+    /// Whether some subject is for both filters.
+    pub fn overlaps(self, other: Filter<'_>) -> bool {
+        let (mut own_tokens, mut other_tokens) = (tokens(self.bytes), tokens(other.bytes));
+        loop {
+            match (own_tokens.next(), other_tokens.next()) {
+                (None, None) | (Some(b">"), Some(_)) | (Some(_), Some(b">")) => return true,
+                (None, Some(_)) | (Some(_), None) => return false,
+                (Some(b"*"), _) | (_, Some(b"*")) => {}
+                (Some(own), Some(other)) if own != other => return false,
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether every subject that is for this filter is for `other` as well.
+    pub fn is_subset_of(self, other: Filter<'_>) -> bool {
+        let mut own_tokens = tokens(self.bytes);
+        for wanted in tokens(other.bytes) {
+            match (own_tokens.next(), wanted) {
+                (None, _) => return false,
+                (Some(_), b">") => return true,
+                (Some(b">"), _) => return false,
+                (Some(_), b"*") => {}
+                (Some(own), wanted) if own != wanted => return false,
+                _ => {}
+            }
+        }
+        own_tokens.next().is_none()
+    }
 }
 
 /// The tokens between the dots, empty ones included.
@@ -204,6 +234,61 @@ mod tests {
         check("foo.*", "foo.*", true);
         check("foo.bar", "foo.*", false);
         check("foo.>", "foo.>", true);
+    }
+
+    /// All there is to match with two names and up to four tokens: longer subjects meet filters
+    /// of at most three tokens as those of four do.
+    fn all_subjects() -> Vec<Vec<u8>> {
+        let mut subjects: Vec<Vec<u8>> = vec![];
+        let mut last: Vec<Vec<u8>> = vec![vec![]];
+        for _ in 0..4 {
+            last = last
+                .iter()
+                .flat_map(|subject| {
+                    // "c" stands for every name that no filter has.
+                    ["a", "b", "c"].map(|token| {
+                        let mut longer = subject.clone();
+                        if !longer.is_empty() {
+                            longer.push(b'.');
+                        }
+                        longer.extend_from_slice(token.as_bytes());
+                        longer
+                    })
+                })
+                .collect();
+            subjects.extend_from_slice(&last);
+        }
+        subjects
+    }
+
+    #[test]
+    fn overlaps_and_subsets_are_what_enumeration_says() {
+        let tokens = ["a", "b", "*", ">"];
+        let mut filters = Vec::new();
+        for first in tokens {
+            filters.push(first.to_owned());
+            for second in tokens {
+                filters.push(format!("{first}.{second}"));
+                filters.extend(tokens.map(|third| format!("{first}.{second}.{third}")));
+            }
+        }
+        let filters: Vec<_> =
+            filters.iter().filter_map(|filter| Filter::parse(filter.as_bytes()).ok()).collect();
+        assert_eq!(filters.len(), 4 + 3 * 4 + 3 * 3 * 4);
+        let subjects = all_subjects();
+        let matched: Vec<Vec<bool>> = filters
+            .iter()
+            .map(|filter| subjects.iter().map(|subject| filter.matches(subject)).collect())
+            .collect();
+        for (one, of_one) in filters.iter().zip(&matched) {
+            for (other, of_other) in filters.iter().zip(&matched) {
+                let mut pairs = of_one.iter().zip(of_other);
+                let both = pairs.clone().any(|(one, other)| *one && *other);
+                assert_eq!(one.overlaps(*other), both, "{one:?} overlaps {other:?}");
+                let within = pairs.all(|(one, other)| !one || *other);
+                assert_eq!(one.is_subset_of(*other), within, "{one:?} is subset of {other:?}");
+            }
+        }
     }
 
     proptest! {

@@ -11,11 +11,11 @@ use super::json::{cannot_unmarshal, fields, go_quoted, text_enum};
 use super::limits::{AccountLimits, Limits};
 use super::metadata::{self, METADATA_BYTES_MAX, Metadata};
 use super::stream_config::{
-    DESCRIPTION_BYTES_MAX, RetentionPolicy, StreamConfig, go_duration, is_false, is_zero,
-    is_zero_u64,
+    DESCRIPTION_BYTES_MAX, RetentionPolicy, StreamConfig, is_false, is_zero, is_zero_u64,
 };
 use super::subjects;
 use super::timestamp::Timestamp;
+use crate::go_duration;
 
 /// What is asked of a consumer. Durations are nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -741,7 +741,7 @@ impl ConsumerConfig {
         }
         let longest = of_stream.inactive_threshold_ns;
         if longest > 0 && self.inactive_threshold_ns > longest {
-            return Err(error::consumer_inactive_threshold_excess(go_duration(longest)));
+            return Err(error::consumer_inactive_threshold_excess(go_duration::format(longest)));
         }
         if self.direct {
             refuse(!self.is_push(), error::CONSUMER_DIRECT_REQUIRES_PUSH)?;

@@ -9,15 +9,15 @@ pub mod consumer_log;
 pub mod disk;
 pub mod driver;
 pub mod error;
+pub mod header_block;
 pub mod json;
 pub mod limits;
+pub mod message_ttl;
 pub mod metadata;
-<<<<<<< HEAD
 pub mod post;
-=======
->>>>>>> api
 pub mod request;
 pub mod response;
+pub mod schedule;
 pub mod shard;
 pub mod store_root;
 pub mod stream;

@@ -4,7 +4,6 @@
 //! there are: whoever asks says so. Rules, their order and their texts are nats-server's.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -12,9 +11,10 @@ use super::error::{self, ApiError};
 use super::json::{cannot_unmarshal, fields, text_enum};
 use super::limits::{AccountLimits, Limits};
 use super::metadata::{self, METADATA_BYTES_MAX, Metadata};
-use super::subject_transform::{self, SubjectTransform};
+use super::subject_transform::SubjectTransform;
 use super::subjects;
 use super::timestamp::Timestamp;
+use crate::go_duration;
 
 /// What is asked of a stream. Durations are nanoseconds; -1 is unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -625,7 +625,7 @@ impl StreamConfig {
         refuse(window < 0, "duplicates window can not be negative")?;
         refuse(age != 0 && window > age, "duplicates window can not be larger then max age")?;
         refuse_with(limit > 0 && window > limit, || {
-            let limit = go_duration(limit);
+            let limit = go_duration::format(limit);
             format!("duplicates window can not be larger then server limit of {limit}")
         })?;
         refuse(window > 0 && window < SHORTEST_NS, "duplicates window needs to be >= 100ms")
@@ -726,7 +726,8 @@ impl StreamConfig {
             if let Some(text) = transform.wrong_source() {
                 return Err(error::mirror_invalid_subject_filter(text));
             }
-            subject_transform::validate(&transform.source, &transform.destination)
+            SubjectTransform::for_mapping(&transform.source, &transform.destination)
+                .map(drop)
                 .map_err(error::mirror_invalid_transform_destination)?;
             let mut others =
                 mirror.subject_transforms.iter().enumerate().filter(|(other, _)| *other != index);
@@ -774,7 +775,8 @@ impl StreamConfig {
                 if let Some(text) = transform.wrong_source() {
                     return Err(error::source_invalid_subject_filter(text));
                 }
-                subject_transform::validate(&transform.source, &transform.destination)
+                SubjectTransform::for_mapping(&transform.source, &transform.destination)
+                    .map(drop)
                     .map_err(error::source_invalid_transform_destination)?;
             }
             let transforms = || source.subject_transforms.iter().enumerate();
@@ -901,7 +903,8 @@ impl StreamConfig {
         if let Some(text) = transform.wrong_source() {
             return Err(error::stream_transform_invalid_source(text));
         }
-        subject_transform::validate(&transform.source, &transform.destination)
+        SubjectTransform::for_mapping(&transform.source, &transform.destination)
+            .map(drop)
             .map_err(error::stream_transform_invalid_destination)
     }
 
@@ -1066,38 +1069,6 @@ fn unknown_compression(raw: &str) -> String {
         _ => "number",
     };
     format!("json: cannot unmarshal {kind} into Go value of type string")
-}
-
-/// A duration as Go prints it: `1h30m0s`, `2m0s`, `100ms`, `0s`.
-pub fn go_duration(nanoseconds: i64) -> String {
-    let sign = if nanoseconds < 0 { "-" } else { "" };
-    let duration = Duration::from_nanos(nanoseconds.unsigned_abs());
-    let nanoseconds = duration.as_nanos();
-    let trimmed = |whole: u128, fraction: u128, digits: usize| {
-        let fraction = format!("{fraction:0digits$}");
-        let fraction = fraction.trim_end_matches('0');
-        if fraction.is_empty() { whole.to_string() } else { format!("{whole}.{fraction}") }
-    };
-    match nanoseconds {
-        0 => "0s".to_owned(),
-        1..1_000 => format!("{sign}{nanoseconds}ns"),
-        1_000..1_000_000 => {
-            format!("{sign}{}\u{b5}s", trimmed(nanoseconds / 1_000, nanoseconds % 1_000, 3))
-        }
-        1_000_000..1_000_000_000 => {
-            format!("{sign}{}ms", trimmed(nanoseconds / 1_000_000, nanoseconds % 1_000_000, 6))
-        }
-        _ => {
-            let seconds = duration.as_secs();
-            let below = trimmed(u128::from(seconds % 60), u128::from(duration.subsec_nanos()), 9);
-            let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-            match (hours, minutes) {
-                (0, 0) => format!("{sign}{below}s"),
-                (0, _) => format!("{sign}{minutes}m{below}s"),
-                _ => format!("{sign}{hours}h{minutes}m{below}s"),
-            }
-        }
-    }
 }
 
 fn is_persist_default(mode: &PersistMode) -> bool {

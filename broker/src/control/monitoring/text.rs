@@ -5,9 +5,10 @@ use std::time::{Duration, Instant, SystemTime};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-const MICROSECOND_NS: u128 = 1_000;
-const MILLISECOND_NS: u128 = 1_000_000;
-const SECOND_NS: u128 = 1_000_000_000;
+use crate::go_duration;
+
+const MICROSECOND_NS: i64 = 1_000;
+const MILLISECOND_NS: i64 = 1_000_000;
 
 /// Tells the wall-clock time of moments of this process.
 pub(super) struct Clock {
@@ -61,41 +62,11 @@ pub(super) fn uptime(duration: Duration) -> String {
 
 /// A round trip: `123µs`, `1.5ms`; below a millisecond without a fraction; `0s` is not known.
 pub(super) fn round_trip(rtt: Option<Duration>) -> String {
-    let nanoseconds = rtt.unwrap_or_default().as_nanos();
-    if nanoseconds > MICROSECOND_NS && nanoseconds < MILLISECOND_NS {
-        exact(nanoseconds / MICROSECOND_NS * MICROSECOND_NS)
+    let nanoseconds = i64::try_from(rtt.unwrap_or_default().as_nanos()).unwrap_or(i64::MAX);
+    if (MICROSECOND_NS..MILLISECOND_NS).contains(&nanoseconds) {
+        go_duration::format(nanoseconds / MICROSECOND_NS * MICROSECOND_NS)
     } else {
-        exact(nanoseconds)
-    }
-}
-
-/// A duration to the nanosecond: `1h2m3.5s`, `1.5ms`, `12ns`, `0s`.
-fn exact(nanoseconds: u128) -> String {
-    match nanoseconds {
-        0 => "0s".to_owned(),
-        1..MICROSECOND_NS => format!("{nanoseconds}ns"),
-        MICROSECOND_NS..MILLISECOND_NS => format!("{}µs", decimal(nanoseconds, 3)),
-        MILLISECOND_NS..SECOND_NS => format!("{}ms", decimal(nanoseconds, 6)),
-        _ => {
-            let minutes = nanoseconds / SECOND_NS / 60;
-            let seconds = decimal(nanoseconds % (60 * SECOND_NS), 9);
-            match (minutes / 60, minutes % 60) {
-                (0, 0) => format!("{seconds}s"),
-                (0, minutes) => format!("{minutes}m{seconds}s"),
-                (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
-            }
-        }
-    }
-}
-
-/// `nanoseconds` with the point before the last `digits`, without zeros at the end.
-fn decimal(nanoseconds: u128, digits: u32) -> String {
-    let unit = 10_u128.pow(digits);
-    let (whole, fraction) = (nanoseconds / unit, nanoseconds % unit);
-    let fraction = format!("{fraction:0width$}", width = digits as usize);
-    match fraction.trim_end_matches('0') {
-        "" => whole.to_string(),
-        fraction => format!("{whole}.{fraction}"),
+        go_duration::format(nanoseconds)
     }
 }
 

@@ -172,16 +172,18 @@ impl Consumer {
             if progress.messages >= budget.messages || progress.bytes >= budget.bytes {
                 return WaitsFor::Poll;
             }
-            let Some(message) = messages.read(candidate.sequence) else {
-                self.pass_over(candidate, messages, sink);
-                continue;
-            };
-            let bytes = message.subject.len() + message.headers.len() + message.payload.len();
-            if let Some(waits_for) = self.deliver_one(now, candidate, message, sink) {
-                return waits_for;
+            let delivered = messages.read(candidate.sequence, |message| {
+                let bytes = message.subject.len() + message.headers.len() + message.payload.len();
+                self.deliver_one(now, candidate, message, sink).map(|()| bytes)
+            });
+            match delivered {
+                None => self.pass_over(candidate, messages, sink),
+                Some(Err(waits_for)) => return waits_for,
+                Some(Ok(bytes)) => {
+                    progress.messages += 1;
+                    progress.bytes += bytes;
+                }
             }
-            progress.messages += 1;
-            progress.bytes += bytes;
         }
     }
 
@@ -254,7 +256,7 @@ impl Consumer {
         candidate: Candidate,
         message: Delivery<'_>,
         sink: &mut impl Sink,
-    ) -> Option<WaitsFor> {
+    ) -> Result<(), WaitsFor> {
         let Candidate { sequence, deliveries } = candidate;
         let is_new = deliveries == 0;
         let pending = self.backlog.count().saturating_sub(u64::from(is_new));
@@ -268,7 +270,7 @@ impl Consumer {
         if let Some(replay) = &self.replay {
             let at = replay.ready_at(message.timestamp_ns);
             if at > now.monotonic_ns {
-                return Some(WaitsFor::Moment(at));
+                return Err(WaitsFor::Moment(at));
             }
         }
         let (mut headers, mut payload) = (message.headers, message.payload);
@@ -295,7 +297,7 @@ impl Consumer {
                     poll: self.polls,
                 };
                 if !pull.choose(wanted, sink, &mut self.status, &mut self.random) {
-                    return Some(if pull.requests.is_empty() {
+                    return Err(if pull.requests.is_empty() {
                         WaitsFor::Request
                     } else {
                         WaitsFor::OtherRequest
@@ -322,7 +324,7 @@ impl Consumer {
                 if let Some(rate) = &mut push.rate {
                     let at = rate.ready_at(size, now.monotonic_ns);
                     if at > now.monotonic_ns {
-                        return Some(WaitsFor::Moment(at));
+                        return Err(WaitsFor::Moment(at));
                     }
                     rate.sent(size, now.monotonic_ns);
                 }
@@ -343,7 +345,7 @@ impl Consumer {
                     asks_for_flow = flow.sent(bytes, is_full);
                 }
             }
-            (Side::Push(_), Mode::Pull(_)) => return Some(WaitsFor::Interest),
+            (Side::Push(_), Mode::Pull(_)) => return Err(WaitsFor::Interest),
         }
         if let Some(replay) = &mut self.replay {
             replay.sent(message.timestamp_ns, now.monotonic_ns);
@@ -352,7 +354,7 @@ impl Consumer {
         if asks_for_flow {
             self.ask_for_flow(sink);
         }
-        None
+        Ok(())
     }
 
     /// A message was sent: it is counted, and its acknowledgement is waited for.

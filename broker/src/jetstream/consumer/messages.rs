@@ -45,6 +45,8 @@ pub trait Messages {
     /// there is none.
     fn sequence_at_time(&self, unix_ns: i64) -> u64;
 
-    /// The message with a sequence; nothing if it was deleted, or cannot be read for damage.
-    fn read(&self, sequence: u64) -> Option<Delivery<'_>>;
+    /// Shows the message with a sequence and returns what was made of it; nothing if it was
+    /// deleted, or cannot be read for damage. It is shown and not returned because it may have to
+    /// be put together first, in a buffer that lasts only as long.
+    fn read<R>(&self, sequence: u64, show: impl FnOnce(Delivery<'_>) -> R) -> Option<R>;
 }

@@ -64,7 +64,6 @@ mod acknowledge;
 mod backlog;
 mod deadlines;
 mod deliver;
-mod filters;
 mod flow;
 mod info;
 mod journal;
@@ -80,6 +79,7 @@ mod settings;
 mod sink;
 mod state;
 mod status;
+mod stored;
 mod watchdog;
 mod window;
 
@@ -89,7 +89,7 @@ use fastrand::Rng;
 
 pub use ack::{ACK_PREFIX, AckBody, AckSubject};
 pub use deliver::{Budget, Progress};
-pub use filters::Filters;
+pub use fulmar_storage::Filters;
 pub use info::{Info, PinInfo};
 pub use ledger::Position;
 pub use messages::{Delivery, Messages};

@@ -131,17 +131,17 @@ impl Messages for List {
             .map_or(self.last + 1, |(sequence, _)| *sequence)
     }
 
-    fn read(&self, sequence: u64) -> Option<Delivery<'_>> {
+    fn read<R>(&self, sequence: u64, show: impl FnOnce(Delivery<'_>) -> R) -> Option<R> {
         let stored = self.stored.get(&sequence)?;
         if self.damaged.contains(&sequence) {
             return None;
         }
-        Some(Delivery {
+        Some(show(Delivery {
             subject: stored.subject.as_bytes(),
             headers: &stored.headers,
             payload: &stored.payload,
             timestamp_ns: stored.timestamp_ns,
-        })
+        }))
     }
 }
 

@@ -52,6 +52,13 @@ impl Options {
             server_tags: settings.server_tags.unwrap_or_default(),
             server_metadata: settings.server_metadata.unwrap_or_default(),
             config_file: None,
+            jetstream: std::env::var_os("FULMAR_JS").map(|dir| super::options::JetStreamOptions {
+                store_dir: dir.into(),
+                sync_interval: std::env::var_os("FULMAR_RELAXED")
+                    .map(|_| std::time::Duration::from_secs(120)),
+                domain: None,
+                strict: true,
+            }),
         })
     }
 }

@@ -19,8 +19,8 @@ use conf::{Diagnostic, Document, Severity, Surroundings, in_order};
 pub use flags::{FlagError, Flags, Show};
 pub use meaning::Contradiction;
 pub use options::{
-    Authentication, Limits, LogFormat, LogOptions, Monitoring, Options, Secret, Timers,
-    UserPassword,
+    Authentication, JetStreamOptions, Limits, LogFormat, LogOptions, Monitoring, Options, Secret,
+    Timers, UserPassword,
 };
 pub use settings::{Port, Settings};
 

@@ -72,6 +72,7 @@ impl Default for Options {
             log: LogOptions::default(),
             reactors: None,
             server_tags: Vec::new(),
+            jetstream: None,
             server_metadata: std::collections::BTreeMap::new(),
             config_file: None,
         }
@@ -301,7 +302,6 @@ impl Options {
         Self { host: IpAddr::from([127, 0, 0, 1]).to_string(), port: 0, ..Self::default() }
     }
 }
-
 
 /// How streams are served.
 #[derive(Clone, Debug, PartialEq)]

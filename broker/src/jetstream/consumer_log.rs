@@ -123,8 +123,7 @@ impl ConsumerLog {
             Event::Change(change) => (b"D", change),
             Event::Deleted => (b"X", &b""[..]),
         };
-        let message =
-            Message { subject: name.as_bytes(), headers: kind, payload, timestamp_ns: 0 };
+        let message = Message { subject: name.as_bytes(), headers: kind, payload, timestamp_ns: 0 };
         let twice = [message, message];
         let batch = if matches!(event, Event::Config(_)) { &twice[..] } else { &twice[..1] };
         self.log.append(batch)?;

@@ -131,6 +131,11 @@ impl Post {
         true
     }
 
+    /// A random number.
+    pub fn random(&mut self) -> u32 {
+        self.random.u32(..)
+    }
+
     /// Whether anybody wants messages to `subject`.
     pub fn has_interest(&mut self, account: u32, subject: &[u8]) -> bool {
         !self.routes(account, subject).is_empty()

@@ -1,23 +1,20 @@
 //! What is asked of consumers: to be made, changed, described, listed, paused, reset, deleted, and
 //! for messages.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::advisory::{Action, Event as AdvisoryEvent};
 use super::super::api_subject::Operation;
 use super::super::consumer::{Consumer, Identity};
-use super::super::consumer_config::{ConsumerConfig, CreateConsumerRequest, Site};
+use super::super::consumer_config::{ConsumerConfig, Site};
 use super::super::consumer_log::{Event, Waiting};
 use super::super::error::{self, ApiError};
-use super::super::json;
-use super::super::request::{PageRequest, PauseRequest, ResetRequest, UnpinRequest};
+use super::super::request::{self, ListRequest};
 use super::super::response::{
     self, ConsumerInfo, ConsumerList, ConsumerNames, ConsumerReset, LIST_MAX, NAMES_MAX, Nothing,
     Paged, Paused, PriorityGroupState, SequenceInfo, Success,
 };
 use super::super::stream::View;
-use super::super::stream_config::StorageType;
 use super::super::time::{NEVER_NS, Now};
 use super::super::timestamp::Timestamp;
 use super::Shard;
@@ -36,10 +33,7 @@ impl Shard {
         stream: &str,
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
-        if arrival.payload.is_empty() {
-            return Err(error::BAD_REQUEST);
-        }
-        let mut request: CreateConsumerRequest = self.read_request(arrival.payload)?;
+        let mut request = request::consumer_config(arrival.payload, self.options.strict)?;
         request.resolve(operation)?;
         let stream_id = self.stream_id(arrival.account, stream)?;
         let name = match (&request.config.name[..], &request.config.durable[..]) {
@@ -47,24 +41,20 @@ impl Shard {
             ("", durable) => Some(durable.to_owned()),
             (name, _) => Some(name.to_owned()),
         };
-        let existing = name.as_deref().and_then(|name| {
-            self.streams[stream_id as usize].consumers.get(name).copied()
-        });
+        let existing = name
+            .as_deref()
+            .and_then(|name| self.streams[stream_id as usize].consumers.get(name).copied());
         let account_limits = self.options.account_limits();
         let limits = self.options.limits();
         let config = {
             let Self { streams, consumers, post, .. } = &mut *self;
             let entry = &streams[stream_id as usize];
-            let site = Site {
-                limits: &limits,
-                account: &account_limits,
-                stream: &entry.stream.config,
-            };
-            let others = entry
-                .consumers
-                .iter()
-                .map(|(name, id)| (&**name, &consumers[*id as usize].config));
-            let has_interest = |subject: &str| post.has_interest(arrival.account, subject.as_bytes());
+            let site =
+                Site { limits: &limits, account: &account_limits, stream: &entry.stream.config };
+            let others =
+                entry.consumers.iter().map(|(name, id)| (&**name, &consumers[*id as usize].config));
+            let has_interest =
+                |subject: &str| post.has_interest(arrival.account, subject.as_bytes());
             let existing = existing.map(|id| &consumers[id as usize].config);
             request.plan(site, existing, others, has_interest)?
         };
@@ -87,11 +77,11 @@ impl Shard {
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
         let id = self.stream_id(arrival.account, stream)?;
-        let request: PageRequest = self.read_request(arrival.payload)?;
+        let request = ListRequest::of_consumers(arrival.payload, self.options.strict)?;
         let entry = &self.streams[id as usize];
         let (paged, range) = Paged::new(entry.consumers.len(), request.offset, NAMES_MAX);
         let names = entry.consumers.keys().skip(range.start).take(range.len());
-        let consumers = Some(names.map(|name| name.to_string()).collect());
+        let consumers = names.map(|name| name.to_string()).collect();
         Ok(Answer::Json(response::granted(operation, ConsumerNames { paged, consumers })))
     }
 
@@ -103,13 +93,13 @@ impl Shard {
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
         let id = self.stream_id(arrival.account, stream)?;
-        let request: PageRequest = self.read_request(arrival.payload)?;
+        let request = ListRequest::of_consumers(arrival.payload, self.options.strict)?;
         let entry = &self.streams[id as usize];
         let (paged, range) = Paged::new(entry.consumers.len(), request.offset, LIST_MAX);
         let ids: Vec<u32> =
             entry.consumers.values().copied().skip(range.start).take(range.len()).collect();
-        let consumers = Some(ids.into_iter().map(|id| self.describe_consumer(now, id)).collect());
-        let body = ConsumerList { paged, consumers, offline: BTreeMap::new() };
+        let consumers = ids.into_iter().map(|id| self.describe_consumer(now, id)).collect();
+        let body = ConsumerList { paged, consumers, ..ConsumerList::default() };
         Ok(Answer::Json(response::granted(operation, body)))
     }
 
@@ -121,16 +111,12 @@ impl Shard {
         consumer: &str,
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
-        if !json::is_empty_request(arrival.payload) {
-            return Err(error::NOT_EMPTY_REQUEST);
-        }
+        request::require_empty(arrival.payload)?;
         let id = self.consumer_id(arrival.account, stream, consumer)?;
         let mut info = self.describe_consumer(now, id);
         let live = self.post.shared().live();
-        info.cluster = Some(response::ClusterInfo {
-            name: None,
-            leader: Some(live.info.server_name.clone()),
-        });
+        info.cluster =
+            Some(response::ClusterInfo { name: None, leader: Some(live.info.server_name.clone()) });
         Ok(Answer::Json(response::granted(operation, info)))
     }
 
@@ -142,9 +128,7 @@ impl Shard {
         consumer: &str,
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
-        if !json::is_empty_request(arrival.payload) {
-            return Err(error::NOT_EMPTY_REQUEST);
-        }
+        request::require_empty(arrival.payload)?;
         let id = self.consumer_id(arrival.account, stream, consumer)?;
         let entry = &self.consumers[id as usize];
         let (stream_id, is_kept) = (entry.stream, entry.is_kept);
@@ -184,12 +168,12 @@ impl Shard {
         consumer: &str,
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
-        let request: PauseRequest = self.read_request(arrival.payload)?;
+        let until = request::pause(arrival.payload, self.options.strict)?;
         let id = self.consumer_id(arrival.account, stream, consumer)?;
         let mut config = self.consumers[id as usize].config.clone();
-        config.pause_until = request.pause_until.filter(|until| !until.is_zero());
+        config.pause_until = until;
         config.set_static_metadata();
-        let until = config.pause_until.unwrap_or_default();
+        let until = until.unwrap_or_default();
         self.update_consumer(now, id, config)?;
         let left_ns = until.unix_ns().saturating_sub(now.unix_ns);
         let is_paused = !until.is_zero() && left_ns > 0;
@@ -210,11 +194,10 @@ impl Shard {
         consumer: &str,
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
-        let request: UnpinRequest = self.read_request(arrival.payload)?;
+        let group = request::unpin(arrival.payload)?;
         let id = self.consumer_id(arrival.account, stream, consumer)?;
-        let is_known = self.with_consumer(now, id, |consumer, _, sink| {
-            consumer.unpin(&request.group, sink)
-        });
+        let is_known =
+            self.with_consumer(now, id, |consumer, _, sink| consumer.unpin(&group, sink));
         if !is_known {
             return Err(error::CONSUMER_INVALID_PRIORITY_GROUP);
         }
@@ -230,10 +213,10 @@ impl Shard {
         consumer: &str,
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
-        let request: ResetRequest = self.read_request(arrival.payload)?;
+        let sequence = request::reset(arrival.payload)?;
         let id = self.consumer_id(arrival.account, stream, consumer)?;
         let reset_seq = self
-            .with_consumer(now, id, |consumer, view, _| consumer.reset(request.seq, view))
+            .with_consumer(now, id, |consumer, view, _| consumer.reset(sequence, view))
             .map_err(error::consumer_invalid_reset)?;
         self.mark_consumer(id);
         let info = Some(self.describe_consumer(now, id));
@@ -243,9 +226,8 @@ impl Shard {
 
     /// A consumer as answers show it.
     pub(super) fn describe_consumer(&mut self, now: Now, id: u32) -> ConsumerInfo {
-        let info = self.with_consumer(now, id, |consumer, view, sink| {
-            consumer.info(now, view, sink)
-        });
+        let info =
+            self.with_consumer(now, id, |consumer, view, sink| consumer.info(now, view, sink));
         let entry = &self.consumers[id as usize];
         let position = |at: super::super::consumer::Position, last: Option<i64>| SequenceInfo {
             consumer_seq: at.consumer,
@@ -309,14 +291,14 @@ impl Shard {
         config.name.clone_from(&name);
         let is_kept = self.keeps_consumers(stream_id) && !config.mem_storage && config.is_durable();
         if is_kept {
-            self.open_consumer_log(stream_id).map_err(|error| error::consumer_store_failed(&error))?;
+            self.open_consumer_log(stream_id)
+                .map_err(|error| error::consumer_store_failed(&error))?;
         }
         let payload_bytes_max = self.post.shared().live().options.limits.payload_bytes_max;
         let settings = settings_of(&config, payload_bytes_max);
         let seed = self.random.u64(..);
         let stream = &self.streams[stream_id as usize].stream;
-        let identity =
-            Identity { stream: stream.name.to_string(), consumer: name.clone() };
+        let identity = Identity { stream: stream.name.to_string(), consumer: name.clone() };
         let consumer = Consumer::new(identity, settings, now, &View::new(stream), seed);
         let account = stream.account;
         let stream_name = stream.name.clone();
@@ -350,8 +332,8 @@ impl Shard {
     pub(super) fn add_consumer(&mut self, mut entry: ConsumerEntry) -> u32 {
         entry.generation = self.generation();
         let (stream, name) = (entry.stream, entry.name.clone());
-        let id = u32::try_from(self.consumers.insert(Box::new(entry)))
-            .expect("memory ends before that");
+        let id =
+            u32::try_from(self.consumers.insert(Box::new(entry))).expect("memory ends before that");
         self.streams[stream as usize].consumers.insert(name, id);
         self.mark_consumer(id);
         id
@@ -419,12 +401,7 @@ impl Shard {
     }
 
     /// Sends an answer when all notes about the consumers of a stream are on the disk.
-    fn answer_when_noted(
-        &mut self,
-        stream: u32,
-        arrival: &Arrival<'_>,
-        answer: Vec<u8>,
-    ) -> Answer {
+    fn answer_when_noted(&mut self, stream: u32, arrival: &Arrival<'_>, answer: Vec<u8>) -> Answer {
         let (Some(reply), Some(log)) =
             (arrival.reply, &mut self.streams[stream as usize].consumer_log)
         else {

@@ -8,7 +8,7 @@ use fulmar_storage::{CommitDone, Filters};
 
 use super::super::consumer::{
     AckPolicy, AckSubject, Budget, ClosedFor, Consumer, ConsumerSettings, DeliverPolicy, Mode,
-    PriorityPolicy, PullSettings, PushSettings, RateSettings, ReplayPolicy, Sink,
+    PriorityPolicy, PullSettings, PushSettings, RateSettings, ReplayPolicy,
 };
 use super::super::consumer_config::{self, ConsumerConfig};
 use super::super::consumer_log::{Event, Waiting};
@@ -130,11 +130,10 @@ impl Shard {
     fn poll_consumer(&mut self, now: Now, id: u32) -> usize {
         self.watch_interest(now, id);
         let budget = Budget { messages: TURN_MESSAGES, bytes: TURN_BYTES };
-        let progress = self.with_consumer(now, id, |consumer, view, sink| {
-            consumer.poll(now, view, sink, budget)
-        });
+        let progress = self
+            .with_consumer(now, id, |consumer, view, sink| consumer.poll(now, view, sink, budget));
         if progress.is_inactive {
-            self.drop_inactive_consumer(now, id);
+            self.delete_consumer(now, id);
             return progress.messages;
         }
         if progress.has_more {
@@ -510,7 +509,11 @@ pub(super) fn settings_of(config: &ConsumerConfig, payload_bytes_max: usize) -> 
         },
         filters,
         ack_wait_ns: u64::try_from(config.ack_wait_ns).unwrap_or(0),
-        backoff_ns: config.backoff_ns.iter().map(|wait| u64::try_from(*wait).unwrap_or(0)).collect(),
+        backoff_ns: config
+            .backoff_ns
+            .iter()
+            .map(|wait| u64::try_from(*wait).unwrap_or(0))
+            .collect(),
         deliveries_max: u32::try_from(config.max_deliver).ok().and_then(NonZeroU32::new),
         ack_pending_max: usize::try_from(config.max_ack_pending).ok().and_then(NonZeroUsize::new),
         headers_only: config.headers_only,

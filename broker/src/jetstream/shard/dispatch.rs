@@ -45,9 +45,11 @@ pub(super) struct Arrival<'a> {
 impl Shard {
     /// Subscribes to what is the shard's own in an account.
     pub(super) fn subscribe_to_requests(&mut self, account: u32) {
-        for (filter, slot) in
-            [(API_FILTER, Slot::Api), (ACK_FILTER, Slot::Ack), (FLOW_CONTROL_FILTER, Slot::FlowControl)]
-        {
+        for (filter, slot) in [
+            (API_FILTER, Slot::Api),
+            (ACK_FILTER, Slot::Ack),
+            (FLOW_CONTROL_FILTER, Slot::FlowControl),
+        ] {
             self.subscribe(account, filter, slot);
         }
         if let Some(domain) = self.options.domain.clone() {
@@ -57,7 +59,12 @@ impl Shard {
     }
 
     /// Has messages of an account that meet `filter` come to `slot`.
-    pub(super) fn subscribe(&mut self, account: u32, filter: &[u8], slot: Slot) -> (u32, Arc<[u8]>) {
+    pub(super) fn subscribe(
+        &mut self,
+        account: u32,
+        filter: &[u8],
+        slot: Slot,
+    ) -> (u32, Arc<[u8]>) {
         let place = u32::try_from(self.slots.insert(slot)).expect("memory ends before that");
         let shared: Arc<[u8]> = Arc::from(filter);
         let filter = Filter::parse(filter).expect("filters of streams are checked");

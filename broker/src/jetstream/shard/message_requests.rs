@@ -5,12 +5,13 @@ use fulmar_storage::Filters;
 use super::super::api_subject::Operation;
 use super::super::error::{self, ApiError};
 use super::super::post::{NO_CONSUMER, Outgoing};
-use super::super::request::{DirectGetRequest, MessageDeleteRequest, MessageGetRequest};
+use super::super::request::{
+    DirectGetRequest, From, MessageDeleteRequest, MessageGetRequest, Selector,
+};
 use super::super::response::{self, MessageFound, StoredMessage, Success};
-use super::super::stream::{BatchPlace, Selector};
+use super::super::stream::BatchPlace;
 use super::super::time::Now;
 use super::super::timestamp::Timestamp;
-use super::super::json;
 use super::Shard;
 use super::dispatch::Arrival;
 use super::requests::Answer;
@@ -21,6 +22,15 @@ const MULTI_MAX: usize = 1024;
 /// go, and nothing else of the shard is done meanwhile.
 const BATCH_MAX: u64 = 8192;
 
+/// The last messages of several subjects, as a direct get asks for them.
+struct MultiLast {
+    subjects: Vec<String>,
+    up_to: Option<From>,
+    sequence: u64,
+    messages_max: i64,
+    no_headers: bool,
+}
+
 impl Shard {
     pub(super) fn get_message(
         &mut self,
@@ -28,31 +38,15 @@ impl Shard {
         name: &str,
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
-        if arrival.payload.is_empty() {
-            return Err(error::BAD_REQUEST);
-        }
-        let request: MessageGetRequest = self.read_request(arrival.payload)?;
-        request.check()?;
+        let request = MessageGetRequest::parse(arrival.payload, self.options.strict)?;
         let id = self.stream_id(arrival.account, name)?;
         let stream = &self.streams[id as usize].stream;
-        let record = if !request.last_by_subj.is_empty() {
-            stream.find(Selector::LastOf(request.last_by_subj.as_bytes()))
-        } else {
-            let from = match request.start_time {
-                Some(time) => stream.sequence_at_time(time.unix_ns()),
-                None => request.seq,
-            };
-            match &request.next_by_subj[..] {
-                "" if request.start_time.is_some() => stream.find(Selector::From(from)),
-                "" => stream.find(Selector::Sequence(from)),
-                filter => stream.find(Selector::NextOf(filter.as_bytes(), from)),
-            }
-        };
+        let record = stream.find(&request.selector);
         let record = record.ok_or(error::NO_MESSAGE_FOUND)?;
         let message = StoredMessage {
             subject: &String::from_utf8_lossy(record.subject()),
             seq: record.sequence(),
-            hdrs: if request.no_hdr { b"" } else { record.headers() },
+            hdrs: if request.no_headers { b"" } else { record.headers() },
             data: record.payload(),
             time: Timestamp::from_unix_ns(record.timestamp_ns()),
         };
@@ -72,10 +66,7 @@ impl Shard {
         name: &str,
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
-        if arrival.payload.is_empty() {
-            return Err(error::BAD_REQUEST);
-        }
-        let request: MessageDeleteRequest = self.read_request(arrival.payload)?;
+        let request = MessageDeleteRequest::parse(arrival.payload, self.options.strict)?;
         let id = self.stream_id(arrival.account, name)?;
         let stream = &mut self.streams[id as usize].stream;
         if stream.config.sealed {
@@ -84,10 +75,11 @@ impl Shard {
         if stream.config.deny_delete {
             return Err(error::stream_msg_delete_failed("message delete not permitted"));
         }
-        if !stream.delete(request.seq, !request.no_erase).map_err(|error| {
-            error::stream_msg_delete_failed(&error)
-        })? {
-            return Err(error::sequence_not_found(request.seq));
+        if !stream
+            .delete(request.sequence, !request.no_erase)
+            .map_err(|error| error::stream_msg_delete_failed(&error))?
+        {
+            return Err(error::sequence_not_found(request.sequence));
         }
         self.mark_stream(id);
         self.tell_consumers_of_purge(now, id);
@@ -103,9 +95,11 @@ impl Shard {
     ) {
         let Some(reply) = arrival.reply else { return };
         let account = arrival.account;
-        let id = self.accounts[account as usize].by_name.get(name).copied().filter(|id| {
-            self.streams[*id as usize].stream.config.allow_direct
-        });
+        let id = self.accounts[account as usize]
+            .by_name
+            .get(name)
+            .copied()
+            .filter(|id| self.streams[*id as usize].stream.config.allow_direct);
         let Some(id) = id else {
             // As if nobody listened: that is what a client of a stream without it hears.
             let mut headers = b"NATS/1.0 503\r\nNats-Subject: ".to_vec();
@@ -113,51 +107,36 @@ impl Shard {
             headers.extend_from_slice(b"\r\n\r\n");
             return self.send_status(account, reply, &headers);
         };
-        if let Some(subject) = subject {
-            return self.send_directly(id, Selector::LastOf(subject.as_bytes()), false, reply);
-        }
-        if arrival.payload.is_empty() {
-            return self.send_status(account, reply, b"NATS/1.0 408 Empty Request\r\n\r\n");
-        }
-        let mut request = DirectGetRequest::default();
-        if json::read(arrival.payload, &mut request).is_err() {
-            return self.send_status(account, reply, b"NATS/1.0 408 Malformed Request\r\n\r\n");
-        }
-        if !request.is_valid() {
-            return self.send_status(account, reply, b"NATS/1.0 408 Bad Request\r\n\r\n");
-        }
-        if !request.multi_last.is_empty() {
-            return self.get_multi(id, &request, reply);
-        }
-        if request.batch > 0 {
-            return self.get_batch(id, &request, reply);
-        }
-        let selector = if request.last_by_subj.is_empty() {
-            let from = match request.start_time {
-                Some(time) => {
-                    self.streams[id as usize].stream.sequence_at_time(time.unix_ns())
-                }
-                None => request.seq,
-            };
-            match &request.next_by_subj[..] {
-                "" => Selector::Sequence(from),
-                filter => Selector::NextOf(filter.as_bytes(), from),
+        match DirectGetRequest::parse(subject, arrival.payload) {
+            Err(error) => self.send_status(account, reply, error.header()),
+            Ok(DirectGetRequest::One(one)) => {
+                self.send_directly(id, &one.selector, one.no_headers, reply);
             }
-        } else {
-            Selector::LastOf(request.last_by_subj.as_bytes())
-        };
-        self.send_directly(id, selector, request.no_hdr, reply);
+            Ok(DirectGetRequest::Batch { first, messages_max, bytes_max }) => {
+                self.get_batch(id, &first, messages_max, bytes_max, reply);
+            }
+            Ok(DirectGetRequest::MultiLast {
+                subjects,
+                up_to,
+                sequence,
+                messages_max,
+                bytes_max,
+                no_headers,
+            }) => {
+                let wanted = MultiLast { subjects, up_to, sequence, messages_max, no_headers };
+                self.get_multi(id, &wanted, bytes_max, reply);
+            }
+        }
     }
 
-    fn send_directly(&mut self, id: u32, selector: Selector<'_>, no_headers: bool, reply: &[u8]) {
+    fn send_directly(&mut self, id: u32, selector: &Selector, no_headers: bool, reply: &[u8]) {
         let Self { streams, post, .. } = self;
         let stream = &streams[id as usize].stream;
         let Some(record) = stream.find(selector) else {
             let headers = b"NATS/1.0 404 Message Not Found\r\n\r\n";
             return self.send_status(self.streams[id as usize].stream.account, reply, headers);
         };
-        let headers =
-            if no_headers { Vec::new() } else { stream.direct_headers(&record, None) };
+        let headers = if no_headers { Vec::new() } else { stream.direct_headers(&record, None) };
         post.send(&Outgoing {
             account: stream.account,
             consumer: NO_CONSUMER,
@@ -170,24 +149,31 @@ impl Shard {
     }
 
     /// Several messages from a sequence or time on, then how many are left.
-    fn get_batch(&mut self, id: u32, request: &DirectGetRequest, reply: &[u8]) {
-        let bytes_max = self.bytes_max(request.max_bytes);
+    fn get_batch(
+        &mut self,
+        id: u32,
+        request: &MessageGetRequest,
+        messages_max: i64,
+        bytes_max: i64,
+        reply: &[u8],
+    ) {
+        let bytes_max = self.bytes_max(bytes_max);
         let Self { streams, post, .. } = self;
         let stream = &streams[id as usize].stream;
         let account = stream.account;
-        let filters = match &request.next_by_subj[..] {
-            "" => Filters::all(),
-            filter => Filters::parse([filter.as_bytes()]).unwrap_or_default(),
+        let (filter, mut from) = match &request.selector {
+            Selector::At(sequence) => (None, *sequence),
+            Selector::Since(time) => (None, stream.sequence_at_time(time.unix_ns())),
+            Selector::NextOf { subject, from } => (Some(subject), stream.start_of(*from)),
+            Selector::LastOf(_) => (None, 0),
         };
-        let mut from = match request.start_time {
-            Some(time) => stream.sequence_at_time(time.unix_ns()),
-            None => request.seq,
-        };
+        let filters =
+            filter.and_then(|filter| Filters::parse([filter.as_bytes()]).ok()).unwrap_or_default();
         let (mut last_sequence, mut bytes) = (0, 0);
-        let (mut next_is_exact, mut found_any) =
-            (request.next_by_subj.is_empty() && request.start_time.is_none(), false);
+        let mut next_is_exact = matches!(request.selector, Selector::At(_));
+        let mut found_any = false;
         let visible = stream.visible_sequence();
-        for _ in 0..request.batch.unsigned_abs().min(BATCH_MAX) {
+        for _ in 0..u64::try_from(messages_max).unwrap_or(0).min(BATCH_MAX) {
             let next = if next_is_exact {
                 stream.record(from)
             } else {
@@ -200,7 +186,7 @@ impl Shard {
             from = record.sequence() + 1;
             let pending = stream.store().count_matching(&filters, from, visible);
             let place = BatchPlace { pending, last_sequence };
-            let headers = if request.no_hdr {
+            let headers = if request.no_headers {
                 Vec::new()
             } else {
                 stream.direct_headers(&record, Some(place))
@@ -233,18 +219,17 @@ impl Shard {
     }
 
     /// The last message of each of several subjects, then how many are left.
-    fn get_multi(&mut self, id: u32, request: &DirectGetRequest, reply: &[u8]) {
-        let bytes_max = self.bytes_max(request.max_bytes);
+    fn get_multi(&mut self, id: u32, request: &MultiLast, bytes_max: i64, reply: &[u8]) {
+        let bytes_max = self.bytes_max(bytes_max);
         let Self { streams, post, .. } = self;
         let stream = &streams[id as usize].stream;
         let account = stream.account;
-        let up_to = match (request.up_to_time, request.up_to_seq) {
-            (Some(time), _) => stream.sequence_at_time(time.unix_ns()).saturating_sub(1),
-            (None, 0) => stream.visible_sequence(),
-            (None, sequence) => sequence.min(stream.visible_sequence()),
+        let up_to = match request.up_to {
+            Some(From::Time(time)) => stream.sequence_at_time(time.unix_ns()).saturating_sub(1),
+            Some(From::Sequence(sequence)) => sequence.min(stream.visible_sequence()),
+            None => stream.visible_sequence(),
         };
-        let filters = Filters::parse(request.multi_last.iter().map(String::as_bytes));
-        let sequences = match filters {
+        let sequences = match Filters::parse(request.subjects.iter().map(String::as_bytes)) {
             Ok(filters) => stream.store().last_per_subject(&filters, up_to),
             Err(_) => Vec::new(),
         };
@@ -257,12 +242,12 @@ impl Shard {
         let mut pending = sequences.len() as u64 - 1;
         let (mut last_sequence, mut bytes, mut sent) = (0, 0, 0);
         for sequence in sequences {
-            if sequence < request.seq {
+            if sequence < request.sequence {
                 pending = pending.saturating_sub(1);
                 continue;
             }
             let Some(record) = stream.record(sequence) else { continue };
-            let headers = if request.no_hdr {
+            let headers = if request.no_headers {
                 Vec::new()
             } else {
                 stream.direct_headers(&record, Some(BatchPlace { pending, last_sequence }))
@@ -280,7 +265,7 @@ impl Shard {
             last_sequence = sequence;
             bytes += record.subject().len() + record.headers().len() + record.payload().len();
             sent += 1;
-            if bytes >= bytes_max || (request.batch > 0 && sent >= request.batch) {
+            if bytes >= bytes_max || (request.messages_max > 0 && sent >= request.messages_max) {
                 break;
             }
         }

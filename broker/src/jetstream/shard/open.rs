@@ -17,7 +17,7 @@ use super::super::disk::AnyDisk;
 use super::super::error::{self, ApiError};
 use super::super::json;
 use super::super::post::Post;
-use super::super::store_root::{StoreError, StreamPlace, StoreRoot};
+use super::super::store_root::{StoreError, StoreRoot, StreamPlace};
 use super::super::stream::{Durability, Stream, View};
 use super::super::stream_config::{StorageType, StreamConfig};
 use super::super::time::{NEVER_NS, Now};
@@ -178,7 +178,7 @@ impl Shard {
         let durability = self.durability(&config);
         let options = self.store_options(durability, &config);
         let name = config.name.clone();
-        let (store, slots) = match (config.storage(), &self.root) {
+        let (store, slots) = match (config.storage, &self.root) {
             (StorageType::File, Some(root)) => {
                 let account_name = &self.post.shared().accounts[account as usize].name;
                 let directory = root.stream(account_name, &name).map_err(|error| failed(&error))?;
@@ -187,9 +187,7 @@ impl Shard {
                 let disk = AnyDisk::Real(directory.config().map_err(|error| failed(&error))?);
                 let (mut slots, _) =
                     Slots::open(disk, CONFIG_NAME).map_err(|error| failed(&error))?;
-                slots
-                    .replace(&document(now.unix_ns, &config))
-                    .map_err(|error| failed(&error))?;
+                slots.replace(&document(now.unix_ns, &config)).map_err(|error| failed(&error))?;
                 (store, Some(slots))
             }
             _ => {
@@ -252,7 +250,7 @@ impl Shard {
         // What is under way comes back to the inbox; what it brings is told to nobody any more,
         // but it is on the disk.
         for entry in self.streams.drain() {
-            entry.close();
+            close(*entry);
         }
         self.post.push();
     }
@@ -331,7 +329,7 @@ impl Shard {
     }
 
     fn durability(&self, config: &StreamConfig) -> Durability {
-        match (config.storage(), self.options.sync_interval) {
+        match (config.storage, self.options.sync_interval) {
             (StorageType::Memory, _) => Durability::Memory,
             (StorageType::File, None) => Durability::Durable,
             (StorageType::File, Some(_)) => Durability::Relaxed,
@@ -351,6 +349,19 @@ impl Shard {
             promise,
             ..Options::new(self.random.u64(..))
         }
+    }
+}
+
+/// Writes and syncs what a stream and its consumers have not yet.
+fn close(entry: StreamEntry) {
+    let name = entry.stream.name.clone();
+    if let Err(error) = entry.stream.close() {
+        tracing::error!("stream {name}: {error}");
+    }
+    if let Some(log) = entry.consumer_log
+        && let Err(error) = log.close()
+    {
+        tracing::error!("consumers of stream {name}: {error}");
     }
 }
 

@@ -6,12 +6,12 @@
 use super::super::advisory::{ClientInfo, Event as AdvisoryEvent};
 use super::super::api_subject::Operation;
 use super::super::error::{self, ApiError};
+use super::super::metadata;
 use super::super::post::{NO_CONSUMER, Outgoing};
 use super::super::response;
 use super::super::stream::PublishHeaders;
 use super::super::time::Now;
 use super::super::timestamp::Timestamp;
-use super::super::{json, metadata};
 use super::Shard;
 use super::dispatch::Arrival;
 
@@ -86,9 +86,7 @@ impl Shard {
                 self.create_consumer(now, operation, stream, arrival)
             }
             Operation::ConsumerNames(stream) => self.consumer_names(operation, stream, arrival),
-            Operation::ConsumerList(stream) => {
-                self.consumer_list(now, operation, stream, arrival)
-            }
+            Operation::ConsumerList(stream) => self.consumer_list(now, operation, stream, arrival),
             Operation::ConsumerInfo(stream, consumer) => {
                 self.consumer_info(now, operation, stream, consumer, arrival)
             }
@@ -170,17 +168,6 @@ impl Shard {
             headers: b"",
             payload: &payload,
         });
-    }
-
-    /// Reads the body of a request.
-    pub(super) fn read_request<T: json::Object + Default>(
-        &self,
-        body: &[u8],
-    ) -> Result<T, ApiError> {
-        let mut request = T::default();
-        json::read_request(body, self.options.strict, &mut request)
-            .map_err(error::invalid_json)?;
-        Ok(request)
     }
 
     /// A random id of letters and digits, as clients make them.

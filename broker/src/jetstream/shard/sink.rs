@@ -64,9 +64,9 @@ impl Sink for ConsumerSink<'_> {
             Advisory::MaxDeliveries { stream_sequence, deliveries } => {
                 Event::MaxDeliveries { delivery: delivery(stream_sequence, 0, deliveries) }
             }
-            Advisory::Naked { consumer_sequence, stream_sequence, deliveries } => Event::Naked {
-                delivery: delivery(stream_sequence, consumer_sequence, deliveries),
-            },
+            Advisory::Naked { consumer_sequence, stream_sequence, deliveries } => {
+                Event::Naked { delivery: delivery(stream_sequence, consumer_sequence, deliveries) }
+            }
             Advisory::Terminated { consumer_sequence, stream_sequence, deliveries, reason } => {
                 reason_text = String::from_utf8_lossy(reason);
                 Event::Terminated {
@@ -89,12 +89,9 @@ impl Sink for ConsumerSink<'_> {
                 group,
                 pinned_id: pin_id,
             },
-            Advisory::Unpinned { group, reason } => Event::GroupUnpinned {
-                stream: self.stream,
-                consumer: self.name,
-                group,
-                reason,
-            },
+            Advisory::Unpinned { group, reason } => {
+                Event::GroupUnpinned { stream: self.stream, consumer: self.name, group, reason }
+            }
             Advisory::Paused { paused, until_unix_ns } => Event::ConsumerPause {
                 stream: self.stream,
                 consumer: self.name,

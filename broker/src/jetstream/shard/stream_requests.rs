@@ -1,6 +1,5 @@
 //! What is asked of streams: to be made, changed, described, listed, emptied, deleted.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fulmar_storage::Filters;
@@ -8,16 +7,13 @@ use fulmar_storage::Filters;
 use super::super::advisory::{Action, Event as AdvisoryEvent};
 use super::super::api_subject::Operation;
 use super::super::error::{self, ApiError};
-use super::super::json;
 use super::super::limits::{AccountLimits, Limits};
-use super::super::request::{PageRequest, PurgeRequest, StreamInfoRequest};
+use super::super::request::{self, ListRequest, PurgeRequest, StreamInfoRequest};
 use super::super::response::{
     self, AccountInfo, ApiStats, LIST_MAX, NAMES_MAX, Paged, Purged, SUBJECT_DETAILS_MAX,
     StreamCreated, StreamInfo, StreamInfoBody, StreamList, StreamNames, StreamState, Success, Tier,
 };
-use super::super::stream::Stream;
-use super::super::stream_config::{Site, StorageType, StreamConfig, StreamConfigRequest};
-use super::super::subjects;
+use super::super::stream_config::{Site, StorageType, StreamConfig};
 use super::super::time::Now;
 use super::super::timestamp::Timestamp;
 use super::dispatch::Arrival;
@@ -41,7 +37,7 @@ impl Shard {
             tier.consumers += entry.consumers.len() as u64;
             let bytes = entry.stream.store().bytes();
             let reserved = u64::try_from(entry.stream.config.max_bytes).unwrap_or(0);
-            match entry.stream.config.storage() {
+            match entry.stream.config.storage {
                 StorageType::Memory => {
                     tier.memory += bytes;
                     tier.reserved_memory += reserved;
@@ -72,10 +68,7 @@ impl Shard {
         name: &str,
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
-        if arrival.payload.is_empty() {
-            return Err(error::BAD_REQUEST);
-        }
-        let request: StreamConfigRequest = self.read_request(arrival.payload)?;
+        let request = request::stream_config(arrival.payload, self.options.strict)?;
         request.config.check_create_request(name)?;
         let config = self.check_config(arrival.account, request.config, request.pedantic)?;
         config.check_standalone()?;
@@ -106,10 +99,7 @@ impl Shard {
         name: &str,
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
-        if arrival.payload.is_empty() {
-            return Err(error::BAD_REQUEST);
-        }
-        let request: StreamConfigRequest = self.read_request(arrival.payload)?;
+        let request = request::stream_config(arrival.payload, self.options.strict)?;
         if request.config.name != name {
             return Err(error::STREAM_MISMATCH);
         }
@@ -127,11 +117,13 @@ impl Shard {
         operation: Operation<'_>,
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
-        let request: PageRequest = self.read_request(arrival.payload)?;
-        let ids = self.streams_with_subject(arrival.account, &request.subject);
+        let request = ListRequest::of_streams(operation, arrival.payload, self.options.strict)?;
+        let ids = self.streams_asked_for(arrival.account, &request);
         let (paged, range) = Paged::new(ids.len(), request.offset, NAMES_MAX);
-        let names: Vec<String> =
-            ids[range].iter().map(|id| self.streams[*id as usize].stream.name.to_string()).collect();
+        let names: Vec<String> = ids[range]
+            .iter()
+            .map(|id| self.streams[*id as usize].stream.name.to_string())
+            .collect();
         let streams = (!names.is_empty()).then_some(names);
         Ok(Answer::Json(response::granted(operation, StreamNames { paged, streams })))
     }
@@ -142,11 +134,11 @@ impl Shard {
         operation: Operation<'_>,
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
-        let request: PageRequest = self.read_request(arrival.payload)?;
-        let ids = self.streams_with_subject(arrival.account, &request.subject);
+        let request = ListRequest::of_streams(operation, arrival.payload, self.options.strict)?;
+        let ids = self.streams_asked_for(arrival.account, &request);
         let (paged, range) = Paged::new(ids.len(), request.offset, LIST_MAX);
         let infos = ids[range].iter().map(|id| self.describe_stream(now, *id)).collect();
-        let body = StreamList { paged, streams: Some(infos), offline: BTreeMap::new() };
+        let body = StreamList { paged, streams: infos, ..StreamList::default() };
         Ok(Answer::Json(response::granted(operation, body)))
     }
 
@@ -158,16 +150,14 @@ impl Shard {
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
         let id = self.stream_id(arrival.account, name)?;
-        let request: StreamInfoRequest = self.read_request(arrival.payload)?;
+        let request = StreamInfoRequest::parse(arrival.payload, self.options.strict)?;
         let mut info = self.describe_stream(now, id);
         let live = self.post.shared().live();
-        info.cluster = Some(response::ClusterInfo {
-            name: None,
-            leader: Some(live.info.server_name.clone()),
-        });
+        info.cluster =
+            Some(response::ClusterInfo { name: None, leader: Some(live.info.server_name.clone()) });
         let stream = &self.streams[id as usize].stream;
         if request.deleted_details {
-            info.state.deleted = stream.store().deleted(0..u64::MAX).collect();
+            info.state.deleted = stream.store().deleted().flatten().collect();
         }
         let mut paged = Paged::default();
         if !request.subjects_filter.is_empty() {
@@ -176,7 +166,9 @@ impl Shard {
             let mut found: Vec<(String, u64)> = stream
                 .store()
                 .subjects_matching(&filters)
-                .map(|(subject, state)| (String::from_utf8_lossy(subject).into_owned(), state.count))
+                .map(|(subject, state)| {
+                    (String::from_utf8_lossy(subject).into_owned(), state.count)
+                })
                 .collect();
             found.sort_unstable();
             let range;
@@ -194,9 +186,7 @@ impl Shard {
         name: &str,
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
-        if !json::is_empty_request(arrival.payload) {
-            return Err(error::NOT_EMPTY_REQUEST);
-        }
+        request::require_empty(arrival.payload)?;
         let id = self.stream_id(arrival.account, name)?;
         self.remove_stream(now, id)?;
         Ok(Answer::Json(response::granted(operation, Success::YES)))
@@ -209,10 +199,7 @@ impl Shard {
         name: &str,
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
-        let request: PurgeRequest = self.read_request(arrival.payload)?;
-        if request.seq > 0 && request.keep > 0 {
-            return Err(error::BAD_REQUEST);
-        }
+        let request = PurgeRequest::parse(arrival.payload, self.options.strict)?;
         let id = self.stream_id(arrival.account, name)?;
         let stream = &mut self.streams[id as usize].stream;
         if stream.config.sealed {
@@ -222,7 +209,7 @@ impl Shard {
             return Err(error::stream_purge_failed("stream purge not permitted"));
         }
         let purged = stream
-            .purge(&request.filter, request.seq, request.keep)
+            .purge(&request.filter, request.sequence, request.keep)
             .map_err(|text| error::stream_purge_failed(&text))?;
         self.mark_stream(id);
         self.tell_consumers_of_purge(now, id);
@@ -231,11 +218,7 @@ impl Shard {
 
     /// The place of a stream.
     pub(super) fn stream_id(&self, account: u32, name: &str) -> Result<u32, ApiError> {
-        self.accounts[account as usize]
-            .by_name
-            .get(name)
-            .copied()
-            .ok_or(error::STREAM_NOT_FOUND)
+        self.accounts[account as usize].by_name.get(name).copied().ok_or(error::STREAM_NOT_FOUND)
     }
 
     /// A stream as answers show it.
@@ -258,9 +241,8 @@ impl Shard {
         pedantic: bool,
     ) -> Result<StreamConfig, ApiError> {
         let by_name = &self.accounts[account as usize].by_name;
-        let other = |name: &str| {
-            by_name.get(name).map(|id| &self.streams[*id as usize].stream.config)
-        };
+        let other =
+            |name: &str| by_name.get(name).map(|id| &self.streams[*id as usize].stream.config);
         let limits: Limits = self.options.limits();
         let account_limits: AccountLimits = self.options.account_limits();
         let site = Site { limits: &limits, account: &account_limits, stream: &other };
@@ -286,14 +268,11 @@ impl Shard {
         if overlaps { Err(error::STREAM_SUBJECT_OVERLAP) } else { Ok(()) }
     }
 
-    /// Streams, by name, of which a subject meets `filter`; all, if it is empty.
-    fn streams_with_subject(&self, account: u32, filter: &str) -> Vec<u32> {
+    /// The streams that a request for a list is about, by name.
+    fn streams_asked_for(&self, account: u32, request: &ListRequest) -> Vec<u32> {
         let by_name = &self.accounts[account as usize].by_name;
-        let meets = |stream: &Stream| {
-            filter.is_empty()
-                || stream.config.subjects.iter().any(|subject| subjects::collide(subject, filter))
-        };
-        by_name.values().copied().filter(|id| meets(&self.streams[*id as usize].stream)).collect()
+        let is_asked_for = |id: &u32| request.asks_for(&self.streams[*id as usize].stream.config);
+        by_name.values().copied().filter(is_asked_for).collect()
     }
 
     /// Makes a stream whose configuration was checked.
@@ -386,7 +365,11 @@ pub(super) fn state_of(entry: &StreamEntry) -> StreamState {
         messages,
         bytes: store.bytes(),
         first_seq: store.first_sequence(),
-        first_ts: if messages == 0 { Timestamp::default() } else { time_of(store.first_sequence()) },
+        first_ts: if messages == 0 {
+            Timestamp::default()
+        } else {
+            time_of(store.first_sequence())
+        },
         last_seq: store.last_sequence(),
         last_ts: entry.stream.last_time(),
         num_subjects: store.subject_count() as u64,

@@ -1,9 +1,9 @@
 //! What a shard does with its streams beside their messages: commits, timers, making and deleting.
 
-use super::super::time::{NEVER_NS, Now};
 use super::super::stream::Durability;
-use super::jobs::{Commit, ShardMail, StreamId, TidyUp};
+use super::super::time::{NEVER_NS, Now};
 use super::Shard;
+use super::jobs::{Commit, ShardMail, StreamId, TidyUp};
 
 impl Shard {
     /// Commits what was accepted: on disk elsewhere, in memory and relaxed streams here and now.

@@ -5,20 +5,8 @@
 use fulmar_storage::{Filters, Record};
 
 use super::Stream;
+use crate::jetstream::request::{From, Selector};
 use crate::jetstream::timestamp::Timestamp;
-
-/// Which message is meant.
-#[derive(Clone, Copy, Debug)]
-pub enum Selector<'a> {
-    /// The one with this sequence.
-    Sequence(u64),
-    /// The first at or behind this sequence, whatever its subject.
-    From(u64),
-    /// The last one of a subject, which may have wildcards.
-    LastOf(&'a [u8]),
-    /// The first one at or behind a sequence whose subject meets a filter.
-    NextOf(&'a [u8], u64),
-}
 
 /// How many are behind a message, and which one was sent before: what answers in batches say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,20 +19,28 @@ pub struct BatchPlace {
 
 impl Stream {
     /// The message that is meant. `None`: there is none, or it is damaged.
-    pub fn find(&self, selector: Selector<'_>) -> Option<Record<'_>> {
+    pub fn find(&self, selector: &Selector) -> Option<Record<'_>> {
         let sequence = match selector {
-            Selector::Sequence(sequence) => Some(sequence),
-            Selector::From(from) => self.store.next_from(from),
+            Selector::At(sequence) => Some(*sequence),
+            Selector::Since(time) => self.store.next_from(self.sequence_at_time(time.unix_ns())),
             Selector::LastOf(filter) => {
-                let filters = Filters::parse([filter]).ok()?;
+                let filters = Filters::parse([filter.as_bytes()]).ok()?;
                 self.store.previous_matching(&filters, self.visible)
             }
-            Selector::NextOf(filter, from) => {
-                let filters = Filters::parse([filter]).ok()?;
-                self.store.next_matching(&filters, from)
+            Selector::NextOf { subject, from } => {
+                let filters = Filters::parse([subject.as_bytes()]).ok()?;
+                self.store.next_matching(&filters, self.start_of(*from))
             }
         }?;
         self.record(sequence)
+    }
+
+    /// The sequence at which a search begins.
+    pub fn start_of(&self, from: From) -> u64 {
+        match from {
+            From::Sequence(sequence) => sequence,
+            From::Time(time) => self.sequence_at_time(time.unix_ns()),
+        }
     }
 
     /// The message with this sequence, if it may be shown.

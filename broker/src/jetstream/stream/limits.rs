@@ -30,12 +30,7 @@ impl Stream {
     }
 
     /// Takes away all messages of `subject` before `sequence`.
-    pub(super) fn remove_older_of(
-        &mut self,
-        subject: &[u8],
-        sequence: u64,
-        removed: &mut Removed,
-    ) {
+    pub(super) fn remove_older_of(&mut self, subject: &[u8], sequence: u64, removed: &mut Removed) {
         while let Some(oldest) = self.store.first_of(subject)
             && oldest < sequence
             && self.remove(oldest, removed)

@@ -28,8 +28,8 @@ use std::sync::Arc;
 use fulmar_storage::{CommitDone, CommitJob, Error, Store};
 
 use self::dedupe::Dedupe;
+pub use self::get::BatchPlace;
 use self::in_flight::{Entry, InFlight, Kind};
-pub use self::get::{BatchPlace, Selector};
 pub use self::publish::Incoming;
 pub use self::publish_headers::PublishHeaders;
 pub use self::view::View;
@@ -186,8 +186,17 @@ impl Stream {
 
     fn follow_config(&mut self) {
         self.subject_transform = self.config.subject_transform.as_ref().and_then(|transform| {
-            SubjectTransform::new(&transform.source, &transform.destination).ok().flatten()
+            SubjectTransform::new(&transform.source, &transform.destination).ok()
         });
+    }
+
+    /// Writes and syncs everything, and notes that nothing is missing behind it.
+    ///
+    /// # Errors
+    ///
+    /// The disk failed now or before.
+    pub fn close(self) -> Result<(), Error> {
+        self.store.close()
     }
 
     /// The log and its index.

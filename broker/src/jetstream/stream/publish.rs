@@ -2,9 +2,9 @@
 
 use fulmar_storage::{Error, Filters, Message};
 
+use super::Stream;
 use super::in_flight::{Entry, Kind};
 use super::publish_headers::{PublishHeaders, number};
-use super::Stream;
 use crate::jetstream::error::{self, ApiError};
 use crate::jetstream::post::{NO_CONSUMER, Outgoing, Post};
 use crate::jetstream::response::publish_refused;
@@ -51,9 +51,10 @@ impl Stream {
         is_wanted: impl FnOnce(&[u8]) -> bool,
         post: &mut Post,
     ) {
+        let random = post.random();
         let reply = incoming.reply.filter(|_| !self.config.no_ack).unwrap_or_default();
         let transformed =
-            self.subject_transform.as_ref().and_then(|one| one.apply(incoming.subject));
+            self.subject_transform.as_ref().and_then(|one| one.apply(incoming.subject, random));
         let subject = transformed.as_deref().unwrap_or(incoming.subject);
         let headers = PublishHeaders::read(incoming.headers);
         match self.check(now, subject, incoming, &headers).and_then(|kind| {
@@ -112,7 +113,7 @@ impl Stream {
                 return Err(error::stream_wrong_last_sequence(self.store.last_sequence()).into());
             }
             if headers.stream_source.is_some() {
-                return Err(error::MESSAGE_SOURCE_HEADER_NOT_ALLOWED.into());
+                return Err(error::MESSAGE_SOURCE_HDR_NOT_ALLOWED.into());
             }
             if let Some(id) = headers.message_id
                 && let Some(sequence) =
@@ -188,9 +189,9 @@ impl Stream {
     /// Whether a stream that refuses what does not fit has room for a message.
     fn check_room(&self, subject: &[u8], incoming: &Incoming<'_>) -> Result<(), Refusal> {
         let config = &self.config;
-        let per_subject_max = u64::try_from(config.max_msgs_per_subject).ok().filter(|max| *max > 0);
-        let replaces_one =
-            per_subject_max.is_some_and(|max| self.store.count_of(subject) >= max);
+        let per_subject_max =
+            u64::try_from(config.max_msgs_per_subject).ok().filter(|max| *max > 0);
+        let replaces_one = per_subject_max.is_some_and(|max| self.store.count_of(subject) >= max);
         if replaces_one && config.discard_new_per_subject {
             let text = "maximum messages per subject exceeded";
             return Err(error::stream_store_failed(text).into());
@@ -222,24 +223,23 @@ impl Stream {
         is_wanted: impl FnOnce(&[u8]) -> bool,
     ) -> Result<(u64, Kind), ApiError> {
         let timestamp_ns = self.last_unix_ns.max(now.unix_ns);
-        let (sequence, kind) = if self.config.retention == RetentionPolicy::Interest
-            && !is_wanted(subject)
-        {
-            let sequence = self.store.last_sequence() + 1;
-            self.store.skip_to(sequence + 1).map_err(|error| self.store_error(&error))?;
-            (sequence, Kind::Skipped)
-        } else {
-            let message = Message {
-                subject,
-                headers: incoming.headers,
-                payload: incoming.payload,
-                timestamp_ns,
+        let (sequence, kind) =
+            if self.config.retention == RetentionPolicy::Interest && !is_wanted(subject) {
+                let sequence = self.store.last_sequence() + 1;
+                self.store.skip_to(sequence + 1).map_err(|error| self.store_error(&error))?;
+                (sequence, Kind::Skipped)
+            } else {
+                let message = Message {
+                    subject,
+                    headers: incoming.headers,
+                    payload: incoming.payload,
+                    timestamp_ns,
+                };
+                let sequences =
+                    self.store.append(&[message]).map_err(|error| self.store_error(&error))?;
+                self.last_unix_ns = timestamp_ns;
+                (sequences.start, kind)
             };
-            let sequences =
-                self.store.append(&[message]).map_err(|error| self.store_error(&error))?;
-            self.last_unix_ns = timestamp_ns;
-            (sequences.start, kind)
-        };
         match headers.message_id {
             Some(id) => self.dedupe.add(id, sequence, now.unix_ns),
             None => self.dedupe.add_without_id(),

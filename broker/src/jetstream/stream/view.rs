@@ -1,9 +1,6 @@
 //! A stream as its consumers see it: what may be shown, and nothing else.
 
-use std::borrow::Cow;
-
-use fulmar_storage::{Filters, Record};
-use typed_arena::Arena;
+use fulmar_storage::Filters;
 
 use super::Stream;
 use crate::jetstream::consumer::{Delivery, Messages};
@@ -11,14 +8,12 @@ use crate::jetstream::consumer::{Delivery, Messages};
 /// What consumers see of a stream while one of them is polled.
 pub struct View<'a> {
     stream: &'a Stream,
-    /// Holds messages that had to be copied out of their file. Nearly all are borrowed from it.
-    copied: Arena<Record<'a>>,
 }
 
 impl<'a> View<'a> {
     /// The view of a stream as it is now.
     pub fn new(stream: &'a Stream) -> Self {
-        Self { stream, copied: Arena::new() }
+        Self { stream }
     }
 }
 
@@ -52,13 +47,13 @@ impl Messages for View<'_> {
         self.stream.sequence_at_time(unix_ns)
     }
 
-    fn read(&self, sequence: u64) -> Option<Delivery<'_>> {
-        let record = self.copied.alloc(self.stream.record(sequence)?);
-        Some(Delivery {
+    fn read<R>(&self, sequence: u64, show: impl FnOnce(Delivery<'_>) -> R) -> Option<R> {
+        let record = self.stream.record(sequence)?;
+        Some(show(Delivery {
             subject: record.subject(),
             headers: record.headers(),
             payload: record.payload(),
             timestamp_ns: record.timestamp_ns(),
-        })
+        }))
     }
 }

@@ -4,6 +4,7 @@
 //! It knows files of a fixed length in one directory. It refuses to know records.
 
 mod map;
+mod memory;
 mod real;
 mod simulated;
 
@@ -11,6 +12,7 @@ use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 
+pub use memory::{MemoryDisk, MemoryFile};
 pub use real::{RealDisk, RealFile};
 pub use simulated::{SimulatedDisk, SimulatedFile};
 
@@ -56,6 +58,10 @@ pub trait Disk: Clone + Send + 'static {
     ///
     /// The disk failed.
     fn sync_directory(&self) -> io::Result<()>;
+
+    /// A number for the time since the machine was started: as long as it is the same, what was
+    /// written is there, synced or not. 0 if that cannot be known.
+    fn boot(&self) -> u128;
 }
 
 /// A file whose length never changes while it is open.

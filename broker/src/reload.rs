@@ -71,6 +71,7 @@ fn compare(old: &Options, new: &Options) -> Vec<Change> {
         "ports_file_dir", ports_file_dir, false;
         "logging", log, true;
         "reactors", reactors, false;
+        "jetstream", jetstream, false;
         "server_tags", server_tags, true;
         "server_metadata", server_metadata, true;
     }

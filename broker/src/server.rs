@@ -345,6 +345,7 @@ fn info(options: &Options, server_id: &str, address: SocketAddr) -> Info {
         host,
         port,
         headers: !options.no_header_support,
+        jetstream: options.jetstream.is_some(),
         auth_required: match &options.authentication {
             Authentication::None => false,
             Authentication::Token(_) => true,

@@ -11,6 +11,7 @@ use crate::deletions;
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 use crate::index::Index;
+use crate::options::Options;
 use crate::record::{
     ALIGNMENT_BYTES, FLAG_CONTINUES, FLAG_GAP, FLAG_MORE, HEAD_BYTES, Head, HeadFault, Kind,
     MESSAGE_BYTES_MIN, Marker, aligned,
@@ -108,6 +109,8 @@ pub(crate) struct Recovered<F> {
     pub(crate) leave_segment: bool,
     /// The batch at the end is not finished.
     pub(crate) cut: bool,
+    /// In which start of the machine the last marker was made; 0 if that is not known.
+    pub(crate) boot: u128,
 }
 
 /// The most that is copied at once when unsynced bytes are written again, in bytes.
@@ -116,11 +119,11 @@ const REWRITE_BYTES: u64 = 1 << 20;
 /// Reads everything, and makes everything that is kept durable.
 pub(crate) fn recover<D: Disk, V: Visitor>(
     disk: &D,
-    segment_bytes: u64,
+    options: &Options,
     visitor: &mut V,
 ) -> Result<Recovered<D::File>, Error> {
     let found = open_segments(disk)?;
-    let (used, spares) = split_spares(disk, found, segment_bytes)?;
+    let (used, spares) = split_spares(disk, found, options)?;
     let mut scan = Scan::default();
     let mut kept = VecDeque::new();
     for segment in used {
@@ -162,35 +165,47 @@ fn open_segments<D: Disk>(disk: &D) -> Result<Vec<Arc<Segment<D::File>>>, Error>
 type Split<F> = (Vec<Arc<Segment<F>>>, VecDeque<Arc<Segment<F>>>);
 
 /// Tells the segments with something in them from those prepared for later: files of zeros behind
-/// all others. Of these, one that was not prepared to its end is removed: it was read, and there
-/// is nothing in it.
+/// all others. Of these, one that would not be prepared so now, or was not to its end, is removed:
+/// it was read, and there is nothing in it.
 fn split_spares<D: Disk>(
     disk: &D,
     mut used: Vec<Arc<Segment<D::File>>>,
-    segment_bytes: u64,
+    options: &Options,
 ) -> Result<Split<D::File>, Error> {
-    let mut empty = Vec::new();
-    while let Some(last) = used.last() {
-        if last_nonzero(&contents(last)?) > 0 {
-            break;
+    let is_empty = |segment: &Segment<D::File>| Ok(last_nonzero(&contents(segment)?) == 0);
+    let remove = |segment: Arc<Segment<D::File>>| {
+        let name = segment.name();
+        disk.remove(&name).map_err(|error| Error::disk(format!("remove {name}"), error))
+    };
+    let mut at = 1;
+    while at < used.len() {
+        if used[at - 1].id != used[at].id {
+            at += 1;
+        } else if is_empty(&used[at])? {
+            remove(used.remove(at))?;
+        } else if is_empty(&used[at - 1])? {
+            remove(used.remove(at - 1))?;
+        } else {
+            let names = [used[at - 1].name(), used[at].name()];
+            return Err(Error::SegmentTwice { segment: used[at].id, names });
         }
+    }
+    let mut empty = Vec::new();
+    while let Some(last) = used.last()
+        && is_empty(last)?
+    {
         empty.extend(used.pop());
     }
-    for pair in used.windows(2) {
-        if pair[0].id == pair[1].id {
-            let names = [pair[0].name(), pair[1].name()];
-            return Err(Error::SegmentTwice { segment: pair[0].id, names });
-        }
-    }
-    let mut next_id = used.last().map_or(1, |last| last.id + 1);
+    let (mut next_id, mut bytes) =
+        used.last().map_or((1, 0), |last| (last.id + 1, last.file.bytes()));
     let mut spares = VecDeque::new();
     for segment in empty.into_iter().rev() {
-        if segment.id == next_id && segment.file.bytes() == segment_bytes {
+        bytes = options.next_segment_bytes(bytes);
+        if segment.id == next_id && segment.file.bytes() == bytes {
             next_id += 1;
             spares.push_back(segment);
         } else {
-            let name = segment.name();
-            disk.remove(&name).map_err(|error| Error::disk(format!("remove {name}"), error))?;
+            remove(segment)?;
         }
     }
     Ok((used, spares))
@@ -221,6 +236,7 @@ struct Scan {
     torn: Vec<Torn>,
     /// Everything before this place (segment, offset) was synced, as the last marker says.
     durable: (u64, u64),
+    boot: u128,
     /// What an opening before this one did not know to be synced.
     unsure: Vec<Unsure>,
     last: Option<Last>,
@@ -373,6 +389,7 @@ impl Scan {
                 }
                 self.durable = self.durable.max((marker.durable_segment, marker.durable_bytes));
                 self.report.closed = marker.closed;
+                self.boot = marker.boot;
                 last.bytes_expected = marker.segment_bytes;
             }
             self.chain = Some(head.checksum);
@@ -456,9 +473,10 @@ impl Scan {
         })
     }
 
-    /// Whether a marker says that these bytes were synced.
+    /// Whether a marker says that these bytes were synced. A file and its name are synced before
+    /// there is anything in it.
     fn is_known(&self, damage: &Damage) -> bool {
-        (damage.segment, damage.bytes.end) <= self.durable
+        damage.cause == Cause::Missing || (damage.segment, damage.bytes.end) <= self.durable
     }
 
     fn delete<V: Visitor>(&mut self, noted: Noted, visitor: &mut V) {
@@ -594,6 +612,7 @@ impl Scan {
             front: self.front.max(1),
             leave_segment,
             cut,
+            boot: self.boot,
         }
     }
 

@@ -10,7 +10,7 @@ use super::conf::{Diagnostic, Document, Entry, Map, Node, Place, Severity, Value
 use super::duration;
 use super::nearest::nearest;
 use super::options::{Secret, UserPassword};
-use super::settings::{Port, Settings};
+use super::settings::{Port, Settings, SyncInterval};
 
 /// What a file says, and what there is to say about it.
 pub(super) struct Reading {
@@ -282,8 +282,8 @@ const OPTIONS: &[(&[&str], Rule)] = &[
             }
         }),
     ),
-    (&["jetstream"], Rule::NotServed("JetStream", is_jetstream_off)),
-    (&["store_dir", "storedir"], Rule::NotServed("JetStream", is_empty_text)),
+    (&["jetstream"], Rule::Other(|reader, option, node| reader.jetstream(option, node))),
+    (&["store_dir", "storedir"], Rule::Text(|s| &mut s.store_dir)),
     (&["default_js_domain"], Rule::NotServed("JetStream", is_empty_map)),
     (&["feature_flags"], Rule::NotServed("JetStream", is_all_false)),
     (&["tls"], Rule::NotServed("TLS", never)),
@@ -343,19 +343,6 @@ fn is_all_false(value: &Value) -> bool {
     matches!(value, Value::Map(map) if map.iter().all(|(_, entry)| is_false(&entry.node.value)))
 }
 
-fn is_jetstream_off(value: &Value) -> bool {
-    match value {
-        Value::Text(text) => matches!(text.to_ascii_lowercase().as_str(), "disabled" | "disable"),
-        Value::Map(map) => {
-            let mut entries = map.iter();
-            entries.any(|(key, entry)| {
-                key.eq_ignore_ascii_case("enabled") && is_false(&entry.node.value)
-            })
-        }
-        _ => is_false(value),
-    }
-}
-
 struct Reader<'a> {
     document: &'a Document,
     settings: Settings,
@@ -409,6 +396,167 @@ impl Reader<'_> {
                 }
             }
         }
+    }
+
+    /// `jetstream: true`, `jetstream: enabled`, or a block.
+    fn jetstream(&mut self, option: &str, node: &Node) {
+        let map = match &node.value {
+            Value::Bool(on) => {
+                self.settings.jetstream = Some(*on);
+                return;
+            }
+            Value::Text(text) => {
+                match text.to_ascii_lowercase().as_str() {
+                    "enabled" | "enable" => self.settings.jetstream = Some(true),
+                    "disabled" | "disable" => self.settings.jetstream = Some(false),
+                    _ => self.error(
+                        node.place,
+                        format!("`{option}` must be enabled, disabled, true, false or a block"),
+                    ),
+                }
+                return;
+            }
+            _ => match self.map(option, node) {
+                Some(map) => map,
+                None => return,
+            },
+        };
+        self.settings.jetstream = Some(true);
+        for (key, entry) in map.iter() {
+            self.jetstream_option(key, entry);
+        }
+    }
+
+    fn jetstream_option(&mut self, key: &str, entry: &Entry) {
+        const KNOWN: [&str; 17] = [
+            "enabled",
+            "enable",
+            "store_dir",
+            "store",
+            "storedir",
+            "max_memory_store",
+            "max_mem_store",
+            "max_mem",
+            "max_file_store",
+            "max_file",
+            "domain",
+            "strict",
+            "sync_interval",
+            "sync",
+            "limits",
+            "max_buffered_msgs",
+            "max_buffered_size",
+        ];
+        let (option, node) = (key.to_lowercase(), &entry.node);
+        match option.as_str() {
+            "enabled" | "enable" => {
+                if let Some(on) = self.switch(&option, node) {
+                    self.settings.jetstream = Some(on);
+                }
+            }
+            "store_dir" | "store" | "storedir" => {
+                self.settings.jetstream_store_dir = self.text(&option, node);
+            }
+            "max_memory_store" | "max_mem_store" | "max_mem" => {
+                self.settings.jetstream_memory_bytes_max = self.bytes(&option, node);
+            }
+            "max_file_store" | "max_file" => {
+                self.settings.jetstream_storage_bytes_max = self.bytes(&option, node);
+            }
+            "domain" => self.settings.jetstream_domain = self.text(&option, node),
+            "strict" => self.settings.jetstream_strict = self.switch(&option, node),
+            "sync_interval" | "sync" => {
+                let is_always = matches!(
+                    &node.value,
+                    Value::Text(text) if text.eq_ignore_ascii_case("always")
+                );
+                self.settings.jetstream_sync = if is_always {
+                    Some(SyncInterval::Always)
+                } else {
+                    self.duration(&option, node, Seconds::Allowed).map(SyncInterval::Every)
+                };
+            }
+            "limits" => {
+                if let Some(map) = self.map(&option, node) {
+                    for (key, entry) in map.iter() {
+                        self.jetstream_limit(key, entry);
+                    }
+                }
+            }
+            // How much may wait is bounded here in other places, and by other numbers.
+            "max_buffered_msgs"
+            | "max_buffered_size"
+            | "request_queue_limit"
+            | "info_queue_limit"
+            | "max_concurrent_io"
+            | "max_outstanding_catchup"
+            | "unique_tag"
+            | "extension_hint"
+            | "meta_compact"
+            | "meta_compact_size"
+            | "meta_compact_sync" => {
+                let text = format!("`{key}` has no effect here");
+                self.say(entry.key_place, Severity::Notice, text);
+            }
+            "encryption_key"
+            | "key"
+            | "ek"
+            | "prev_encryption_key"
+            | "prev_key"
+            | "prev_ek"
+            | "cipher"
+            | "tpm" => {
+                self.not_served(entry.key_place, &format!("`{key}` (encryption of streams)"));
+            }
+            _ => self.unknown(key, entry, KNOWN),
+        }
+    }
+
+    fn jetstream_limit(&mut self, key: &str, entry: &Entry) {
+        const KNOWN: [&str; 5] =
+            ["max_ack_pending", "max_ha_assets", "max_request_batch", "duplicate_window", "batch"];
+        let (option, node) = (key.to_lowercase(), &entry.node);
+        match option.as_str() {
+            "max_ack_pending" => {
+                self.settings.jetstream_ack_pending_max = self.integer(&option, node);
+            }
+            "max_request_batch" => {
+                self.settings.jetstream_request_batch_max = self.integer(&option, node);
+            }
+            "duplicate_window" => {
+                self.settings.jetstream_duplicate_window =
+                    self.duration(&option, node, Seconds::Allowed);
+            }
+            "max_ha_assets" | "batch" => {
+                let text = format!("`{key}` has no effect here");
+                self.say(entry.key_place, Severity::Notice, text);
+            }
+            _ => self.unknown(key, entry, KNOWN),
+        }
+    }
+
+    /// A number of bytes, as a number or as text with a unit (`10G`).
+    fn bytes(&mut self, option: &str, node: &Node) -> Option<i64> {
+        let Value::Text(text) = &node.value else { return self.integer(option, node) };
+        let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+        let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
+            "" => Some(0),
+            "K" | "KB" | "KIB" | "KI" => Some(10),
+            "M" | "MB" | "MIB" | "MI" => Some(20),
+            "G" | "GB" | "GIB" | "GI" => Some(30),
+            "T" | "TB" | "TIB" | "TI" => Some(40),
+            _ => None,
+        };
+        let bytes = shift
+            .zip(digits.parse::<i64>().ok())
+            .and_then(|(shift, number)| number.checked_mul(1 << shift));
+        if bytes.is_none() {
+            self.error(
+                node.place,
+                format!("`{option}` must be a number of bytes, such as 1073741824 or 10G"),
+            );
+        }
+        bytes
     }
 
     fn authorization(&mut self, map: &Map) {

@@ -325,7 +325,6 @@ fn port(value: &str) -> Result<Port, String> {
     Port::try_from(integer(value)?)
 }
 
-const JETSTREAM: &str = "JetStream";
 const TLS: &str = "TLS";
 const CLUSTER: &str = "clustering";
 
@@ -563,20 +562,25 @@ const SECTIONS: &[Section] = &[
         ],
     },
     Section {
-        title: "Known, but not served yet",
+        title: "Streams (JetStream)",
         flags: &[
             Definition {
                 names: &["-js", "--jetstream"],
                 value: "",
-                effect: Effect::NotServed(JETSTREAM, Off::False),
-                help: "JetStream",
+                effect: Effect::Switch(|parsing, on| parsing.flags.settings.jetstream = Some(on)),
+                help: "Serve streams",
             },
             Definition {
                 names: &["-sd", "--store_dir"],
                 value: "directory",
-                effect: Effect::NotServed(JETSTREAM, Off::Empty),
-                help: "Directory of its streams",
+                effect: Effect::Text(|flags, text| flags.settings.store_dir = Some(text)),
+                help: "Directory to keep them in, below `jetstream`",
             },
+        ],
+    },
+    Section {
+        title: "Known, but not served yet",
+        flags: &[
             Definition {
                 names: &["--tls"],
                 value: "",

@@ -5,10 +5,13 @@
 
 use thiserror::Error;
 
+use std::path::Path;
+
 use super::options::{
-    Authentication, Limits, LogOptions, Monitoring, Options, Secret, Timers, UserPassword,
+    Authentication, JetStreamOptions, Limits, LogOptions, Monitoring, Options, Secret, Timers,
+    UserPassword,
 };
-use super::settings::{Port, Settings};
+use super::settings::{Port, Settings, SyncInterval};
 
 /// Settings that cannot both be followed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -30,7 +33,9 @@ impl Options {
         let limits = limits(&settings)?;
         let timers = timers(&settings)?;
         let default = Self::default();
+        let jetstream = jetstream(&settings);
         Ok(Self {
+            jetstream,
             monitoring: monitoring(&settings),
             log: log(&settings),
             authentication,
@@ -52,13 +57,6 @@ impl Options {
             server_tags: settings.server_tags.unwrap_or_default(),
             server_metadata: settings.server_metadata.unwrap_or_default(),
             config_file: None,
-            jetstream: std::env::var_os("FULMAR_JS").map(|dir| super::options::JetStreamOptions {
-                store_dir: dir.into(),
-                sync_interval: std::env::var_os("FULMAR_RELAXED")
-                    .map(|_| std::time::Duration::from_secs(120)),
-                domain: None,
-                strict: true,
-            }),
         })
     }
 }
@@ -202,6 +200,53 @@ fn timers(settings: &Settings) -> Result<Timers, Contradiction> {
         });
     }
     Ok(timers)
+}
+
+fn jetstream(settings: &Settings) -> Option<JetStreamOptions> {
+    if settings.jetstream != Some(true) {
+        return None;
+    }
+    let store_dir = written(settings.jetstream_store_dir.clone())
+        .or_else(|| written(settings.store_dir.clone()))
+        .map_or_else(|| std::env::temp_dir().join("fulmar"), Into::into);
+    let given = |bytes: Option<i64>| u64::try_from(bytes?).ok().filter(|bytes| *bytes > 0);
+    Some(JetStreamOptions {
+        memory_bytes_max: given(settings.jetstream_memory_bytes_max)
+            .unwrap_or_else(|| memory_bytes() / 4 * 3),
+        storage_bytes_max: given(settings.jetstream_storage_bytes_max)
+            .unwrap_or_else(|| free_bytes(&store_dir)),
+        store_dir,
+        sync_interval: match settings.jetstream_sync {
+            None | Some(SyncInterval::Always) => None,
+            Some(SyncInterval::Every(interval)) => Some(interval),
+        },
+        domain: written(settings.jetstream_domain.clone()),
+        strict: settings.jetstream_strict.unwrap_or(true),
+        limits: crate::jetstream::limits::Limits {
+            ack_pending_max: settings.jetstream_ack_pending_max.unwrap_or(0),
+            request_batch_max: settings.jetstream_request_batch_max.unwrap_or(0),
+            duplicate_window_ns: settings
+                .jetstream_duplicate_window
+                .map_or(0, |window| i64::try_from(window.as_nanos()).unwrap_or(i64::MAX)),
+        },
+    })
+}
+
+/// The memory of the machine, in bytes.
+fn memory_bytes() -> u64 {
+    let system = rustix::system::sysinfo();
+    u64::from(system.totalram) * u64::from(system.mem_unit)
+}
+
+/// What the disk has left for a directory, or for the nearest one above it that is there.
+fn free_bytes(directory: &Path) -> u64 {
+    /// What is taken where the disk does not say.
+    const UNKNOWN_BYTES: u64 = 1 << 40;
+    directory
+        .ancestors()
+        .map(|place| if place.as_os_str().is_empty() { Path::new(".") } else { place })
+        .find_map(|place| rustix::fs::statvfs(place).ok())
+        .map_or(UNKNOWN_BYTES, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn log(settings: &Settings) -> LogOptions {

@@ -22,7 +22,7 @@ pub use options::{
     Authentication, JetStreamOptions, Limits, LogFormat, LogOptions, Monitoring, Options, Secret,
     Timers, UserPassword,
 };
-pub use settings::{Port, Settings};
+pub use settings::{Port, Settings, SyncInterval};
 
 /// Options, and what their writer should be told.
 #[derive(Debug)]

@@ -13,8 +13,6 @@ use std::time::Duration;
 /// `nats-server` without arguments does.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Streams, if they are served.
-    pub jetstream: Option<JetStreamOptions>,
     /// Address the client listener binds. Default `0.0.0.0`.
     pub host: String,
     /// Port of the client listener; 0 picks a free one. Default 4222.
@@ -47,6 +45,8 @@ pub struct Options {
     pub reactors: Option<usize>,
     /// Tags shown in `/varz`.
     pub server_tags: Vec<String>,
+    /// Streams, if they are served.
+    pub jetstream: Option<JetStreamOptions>,
     /// Metadata shown in `/varz`.
     pub server_metadata: std::collections::BTreeMap<String, String>,
     /// The configuration file these options came from, and its digest (`sha256:...`).
@@ -304,27 +304,21 @@ impl Options {
 }
 
 /// How streams are served.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JetStreamOptions {
-    /// Where they are kept.
-    pub store_dir: std::path::PathBuf,
-    /// How long a message of a file may be with the operating system only; none: it is on the disk
-    /// before it is acknowledged.
-    pub sync_interval: Option<std::time::Duration>,
-    /// The domain.
+    /// The directory below which `jetstream` is, which holds the streams.
+    pub store_dir: PathBuf,
+    /// How long a message of a file may be with the operating system only. `None`, the default:
+    /// it is on the disk before it is acknowledged.
+    pub sync_interval: Option<Duration>,
+    /// Bytes that streams in memory may take; three quarters of the machine's by default.
+    pub memory_bytes_max: u64,
+    /// Bytes that streams in files may take; what the disk has by default.
+    pub storage_bytes_max: u64,
+    /// The domain, which requests may name.
     pub domain: Option<String>,
-    /// Unknown fields of requests are refused.
+    /// Requests with unknown fields are refused; true by default.
     pub strict: bool,
-}
-
-impl JetStreamOptions {
-    /// Limits for all.
-    pub fn limits(&self) -> crate::jetstream::limits::Limits {
-        crate::jetstream::limits::Limits::default()
-    }
-
-    /// Limits of accounts.
-    pub fn account_limits(&self) -> crate::jetstream::limits::AccountLimits {
-        crate::jetstream::limits::AccountLimits::default()
-    }
+    /// Limits of all streams and consumers.
+    pub limits: crate::jetstream::limits::Limits,
 }

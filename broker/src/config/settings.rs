@@ -114,10 +114,41 @@ settings! {
     remote_syslog: String,
     /// Threads for client connections.
     reactors: usize,
+    /// Whether streams are served.
+    jetstream: bool,
+    /// Directory below which the store directory stands.
+    store_dir: String,
+    /// The store directory itself; it wins.
+    jetstream_store_dir: String,
+    /// Bytes of streams in memory; negative is the default.
+    jetstream_memory_bytes_max: i64,
+    /// Bytes of streams in files; negative is the default.
+    jetstream_storage_bytes_max: i64,
+    /// When messages of files are synced.
+    jetstream_sync: SyncInterval,
+    /// The domain of the streams.
+    jetstream_domain: String,
+    /// Requests with unknown fields are refused.
+    jetstream_strict: bool,
+    /// Most messages of a consumer that are not acknowledged; 0 is unlimited.
+    jetstream_ack_pending_max: i64,
+    /// Most messages one pull may ask for; 0 is unlimited.
+    jetstream_request_batch_max: i64,
+    /// The longest window in which duplicates are known; zero is unlimited.
+    jetstream_duplicate_window: Duration,
     /// Tags of `/varz`.
     server_tags: Vec<String>,
     /// Metadata of `/varz`.
     server_metadata: BTreeMap<String, String>,
+}
+
+/// When messages of streams in files are synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncInterval {
+    /// Before they are acknowledged.
+    Always,
+    /// In this time.
+    Every(Duration),
 }
 
 /// A port as it can be written.

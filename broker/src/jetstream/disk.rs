@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 
-use fulmar_storage::{Disk, DiskFile, RealDisk, RealFile, SimulatedDisk, SimulatedFile};
+use fulmar_storage::{Disk, DiskFile, MemoryDisk, MemoryFile, RealDisk, RealFile};
 
 /// A directory for one log.
 #[derive(Clone)]
@@ -12,7 +12,7 @@ pub enum AnyDisk {
     /// Of the file system.
     Real(RealDisk),
     /// In memory.
-    Memory(SimulatedDisk),
+    Memory(MemoryDisk),
 }
 
 /// A file in it.
@@ -20,7 +20,7 @@ pub enum AnyFile {
     /// Of the file system.
     Real(RealFile),
     /// In memory.
-    Memory(SimulatedFile),
+    Memory(MemoryFile),
 }
 
 impl Disk for AnyDisk {
@@ -58,6 +58,17 @@ impl Disk for AnyDisk {
         match self {
             Self::Real(disk) => disk.sync_directory(),
             Self::Memory(disk) => disk.sync_directory(),
+        }
+    }
+
+    fn is_memory(&self) -> bool {
+        matches!(self, Self::Memory(_))
+    }
+
+    fn boot(&self) -> u128 {
+        match self {
+            Self::Real(disk) => disk.boot(),
+            Self::Memory(disk) => disk.boot(),
         }
     }
 }

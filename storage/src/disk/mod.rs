@@ -4,6 +4,7 @@
 //! It knows files of a fixed length in one directory. It refuses to know records.
 
 mod map;
+mod memory;
 mod real;
 mod simulated;
 
@@ -11,6 +12,7 @@ use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 
+pub use memory::{MemoryDisk, MemoryFile};
 pub use real::{RealDisk, RealFile};
 pub use simulated::{SimulatedDisk, SimulatedFile};
 
@@ -62,6 +64,10 @@ pub trait Disk: Clone + Send + 'static {
     fn is_memory(&self) -> bool {
         false
     }
+
+    /// A number for the time since the machine was started: as long as it is the same, what was
+    /// written is there, synced or not. 0 if that cannot be known.
+    fn boot(&self) -> u128;
 }
 
 /// A file whose length never changes while it is open.

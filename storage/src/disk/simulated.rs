@@ -18,7 +18,7 @@ const SECTOR_BYTES: usize = 512;
 /// A directory in memory. A clone is another handle of the same disk.
 ///
 /// Without faults it is also a log's home in memory; it copies what is read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SimulatedDisk(Arc<Mutex<State>>);
 
 /// A file of a [`SimulatedDisk`].
@@ -33,6 +33,8 @@ pub struct SimulatedFile {
 struct State {
     files: BTreeMap<u64, Image>,
     next_id: u64,
+    /// How often it was switched on.
+    starts: u64,
     /// The directory as programs see it, and as it would be after a power cut.
     names: BTreeMap<String, u64>,
     names_durable: BTreeMap<String, u64>,
@@ -54,10 +56,16 @@ struct Image {
     published: u64,
 }
 
+impl Default for SimulatedDisk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl SimulatedDisk {
     /// An empty disk without end and without faults.
     pub fn new() -> Self {
-        Self::default()
+        Self(Arc::new(Mutex::new(State { starts: 1, ..State::default() })))
     }
 
     /// How many syncs, of files and of the directory, were asked for so far.
@@ -103,7 +111,8 @@ impl SimulatedDisk {
     /// in a fixed order, so that a seeded generator gives the same disk each time.
     pub fn after_power_cut(&self, mut keep: impl FnMut() -> bool) -> Self {
         let state = self.state();
-        let mut after = State { next_id: state.next_id, ..State::default() };
+        let (next_id, starts) = (state.next_id, state.starts + 1);
+        let mut after = State { next_id, starts, ..State::default() };
         let all_names: BTreeSet<&String> =
             state.names.keys().chain(state.names_durable.keys()).collect();
         for name in all_names {
@@ -144,6 +153,7 @@ impl SimulatedDisk {
         Self(Arc::new(Mutex::new(State {
             files,
             next_id: state.next_id,
+            starts: state.starts,
             names: state.names.clone(),
             names_durable: state.names_durable.clone(),
             ..State::default()
@@ -282,6 +292,11 @@ impl Disk for SimulatedDisk {
 
     fn sync_directory(&self) -> io::Result<()> {
         self.state().sync_names()
+    }
+
+    /// Of many digits, as those of real machines.
+    fn boot(&self) -> u128 {
+        u128::MAX / u128::from(self.state().starts + 1)
     }
 }
 

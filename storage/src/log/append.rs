@@ -10,7 +10,7 @@ use super::{Log, Message};
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 use crate::index::Index;
-use crate::options::{Promise, SEGMENT_BYTES_MIN, SEQUENCE_GIVEN_MAX};
+use crate::options::{Promise, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SEQUENCE_GIVEN_MAX};
 use crate::record::{
     FLAG_CONTINUES, FLAG_GAP, FLAG_MORE, Frame, HEAD_BYTES, Kind, MARKER_BYTES, Marker,
     SUBJECT_BYTES_MAX, encode, message_bytes,
@@ -186,7 +186,7 @@ impl<D: Disk> Log<D> {
     fn check_batch(&self, batch: &[Message<'_>]) -> Result<(), Error> {
         self.check_not_finished()?;
         let mut batch_bytes = 0;
-        let record_bytes_max = self.options.segment_bytes - MARKER_BYTES;
+        let record_bytes_max = SEGMENT_BYTES_MAX - MARKER_BYTES;
         for message in batch {
             if message.subject.is_empty() || message.subject.len() > SUBJECT_BYTES_MAX {
                 return Err(Error::SubjectLength(message.subject.len()));
@@ -237,7 +237,7 @@ impl<D: Disk> Log<D> {
     pub(super) fn settle_recovery(&mut self) -> Result<(), Error> {
         let Some(mark) = self.recovery_mark else { return Ok(()) };
         if mark.leave_segment || self.end + MARKER_BYTES > self.active().file.bytes() {
-            self.prepare_spares(1)?;
+            self.prepare_spare(0, 0, 0)?;
             self.roll(mark.cut);
         } else {
             let kind = if mark.cut { MarkerKind::Cut } else { MarkerKind::Interval };
@@ -248,14 +248,14 @@ impl<D: Disk> Log<D> {
     }
 
     /// Sees to it that there are as many spare segments as these records need, and the deletions
-    /// that wait behind them.
+    /// that wait behind them, and that they are long enough.
     pub(super) fn prepare_for(
         &mut self,
-        records: impl Iterator<Item = Planned>,
+        records: impl Iterator<Item = Planned> + Clone,
     ) -> Result<(), Error> {
         let mut filling = self.filling();
         let mut rolls = 0;
-        for record in records.chain(self.planned_deletion()) {
+        for record in records.clone().chain(self.planned_deletion()) {
             match filling.placement(record) {
                 Placement::Here => {}
                 Placement::BehindMarker => {
@@ -263,26 +263,53 @@ impl<D: Disk> Log<D> {
                     filling.end += MARKER_BYTES;
                 }
                 Placement::NextSegment => {
+                    let batch_bytes = records.clone().map(|record| record.bytes).sum();
+                    let capacity = self.prepare_spare(rolls, record.bytes, batch_bytes)?;
                     rolls += 1;
-                    let capacity = self.options.segment_bytes;
                     filling = Filling { end: MARKER_BYTES, marker_last_at: 0, capacity };
                 }
             }
             filling.end += record.bytes;
         }
-        self.prepare_spares(rolls)
+        Ok(())
     }
 
-    fn prepare_spares(&mut self, count: usize) -> Result<(), Error> {
-        while self.spares.len() < count {
-            if self.preparing {
-                // Its owner has it in hand, and the order of the segments is their identity.
-                return Err(Error::Busy { unwritten_bytes: self.unwritten_bytes });
-            }
-            let prepared = self.prepare().run();
-            self.handle_prepared(prepared)?;
+    /// Sees to it that there is a spare segment with this number, and that a record fits it.
+    /// Answers how long it is.
+    fn prepare_spare(
+        &mut self,
+        number: usize,
+        record_bytes: u64,
+        batch_bytes: u64,
+    ) -> Result<u64, Error> {
+        let needed = MARKER_BYTES + record_bytes;
+        let spare_bytes = self.spares.get(number).map_or(0, |spare| spare.file.bytes());
+        if spare_bytes >= needed {
+            return Ok(spare_bytes);
         }
-        Ok(())
+        if self.preparing {
+            // Its owner has it in hand, and the order of the segments is their identity.
+            return Err(Error::Busy { unwritten_bytes: self.unwritten_bytes });
+        }
+        // One that is too short makes way, with those behind it: identities have no gaps.
+        while self.spares.len() > number {
+            let name = self.spares[self.spares.len() - 1].name();
+            let removed = self.disk.remove(&name);
+            removed.map_err(|error| Error::disk(format!("remove {name}"), error))?;
+            self.spares.pop_back();
+            self.spare_next_id -= 1;
+        }
+        let previous = match number.checked_sub(1) {
+            Some(before) => self.spares[before].file.bytes(),
+            None => self.filling().capacity,
+        };
+        // A batch gets one segment if it can, with some room for markers and deletions.
+        let batch_bytes =
+            (MARKER_BYTES + batch_bytes + batch_bytes / 8).min(self.options.segment_bytes);
+        let bytes = self.options.next_segment_bytes(previous).max(batch_bytes).max(needed);
+        let prepared = self.prepare(bytes.next_multiple_of(SEGMENT_BYTES_MIN)).run();
+        self.handle_prepared(prepared)?;
+        Ok(self.spares[number].file.bytes())
     }
 
     fn filling(&self) -> Filling {
@@ -341,6 +368,7 @@ impl<D: Disk> Log<D> {
             front: self.front,
             durable_segment: self.durable.segment,
             durable_bytes: self.durable.bytes,
+            boot: self.boot,
             ..Marker::default()
         };
         if matches!(kind, MarkerKind::Start { .. }) {

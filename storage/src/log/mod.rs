@@ -62,6 +62,7 @@ pub struct Log<D: Disk> {
     disk: D,
     options: Options,
     salt_state: u64,
+    boot: u128,
     /// Oldest first; records are appended to the last.
     kept: VecDeque<Kept<D::File>>,
     /// Prepared for the next rolls, in their order.
@@ -155,7 +156,7 @@ impl<D: Disk> Log<D> {
         visitor: &mut impl Visitor,
     ) -> Result<(Self, Recovery), Error> {
         options.check()?;
-        let recovered = recover(&disk, options.segment_bytes, visitor)?;
+        let recovered = recover(&disk, &options, visitor)?;
         let mut report = recovered.report;
         let is_new = recovered.kept.is_empty();
         let mut next_sequence = recovered.next_sequence;
@@ -163,15 +164,18 @@ impl<D: Disk> Log<D> {
             next_sequence = options.first_sequence;
         }
         let mut mark = recovered.leave_segment || recovered.cut;
+        let boot = disk.boot();
         if let Promise::Written { unsynced_sequences_max } = options.promise
             && !report.closed
         {
-            // Somebody may have seen that many messages of which nothing is left. A new log needs
-            // its marker too: without one on the disk it would be new once more.
-            if !is_new {
+            // If the machine was started since, somebody may have seen that many messages of which
+            // nothing is left. The next opening asks the same, so it needs a marker of this start.
+            // So does a new log: without one on the disk it would be new once more.
+            let same_boot = boot != 0 && boot == recovered.boot;
+            if !is_new && !same_boot {
                 next_sequence += unsynced_sequences_max;
             }
-            mark = true;
+            mark |= !same_boot;
         }
         let last_id = recovered.kept.back().map_or(0, |kept| kept.segment.id);
         let spare_next_id = recovered.spares.back().map_or(last_id, |spare| spare.id) + 1;
@@ -182,6 +186,7 @@ impl<D: Disk> Log<D> {
             disk,
             options,
             salt_state: options.salt,
+            boot,
             kept: recovered.kept,
             spares: recovered.spares,
             spare_next_id,

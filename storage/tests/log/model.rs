@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fulmar_storage::{Error, Log, SimulatedDisk};
 use proptest::prelude::*;
 
-use crate::support::{Owned, Told, files, open, options, read_all};
+use crate::support::{Owned, Told, files, growing, options, read_all};
 
 #[derive(Clone, Debug)]
 enum Operation {
@@ -44,7 +44,7 @@ enum Operation {
 
 fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
-        6 => (any::<u64>(), 0_usize..12, prop_oneof![Just(20_usize), Just(300), Just(3_000)], any::<bool>())
+        6 => (any::<u64>(), 0_usize..12, prop_oneof![Just(20_usize), Just(300), Just(9_000)], any::<bool>())
             .prop_map(|(seed, messages, payload_bytes_max, atomic)| Operation::Append {
                 seed,
                 messages,
@@ -73,7 +73,7 @@ proptest! {
     #[test]
     fn a_log_is_a_map_of_messages(operations in prop::collection::vec(operation(), 1..60)) {
         let mut disk = SimulatedDisk::new();
-        let (mut log, _) = open(&disk);
+        let (mut log, _) = Log::open(disk.clone(), growing()).unwrap();
         let mut model: BTreeMap<u64, Owned> = BTreeMap::new();
         for operation in operations {
             match operation {
@@ -138,7 +138,7 @@ proptest! {
                     };
                     let mut told = Told::default();
                     let (reopened, report) =
-                        Log::open_with(disk.clone(), options(), &mut told).unwrap();
+                        Log::open_with(disk.clone(), growing(), &mut told).unwrap();
                     prop_assert_eq!(told.messages, Told::about(model.iter()).messages);
                     log = reopened;
                     prop_assert!(report.damage.is_empty(), "{:?}", report);

@@ -44,8 +44,8 @@ impl Shard {
         let existing = name
             .as_deref()
             .and_then(|name| self.streams[stream_id as usize].consumers.get(name).copied());
-        let account_limits = self.options.account_limits();
-        let limits = self.options.limits();
+        let account_limits = self.account_limits();
+        let limits = self.options.limits.clone();
         let config = {
             let Self { streams, consumers, post, .. } = &mut *self;
             let entry = &streams[stream_id as usize];

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fulmar_storage::{Error, Options, Promise, Recovery, SimulatedDisk, Slots, Store};
+use fulmar_storage::{Error, MemoryDisk, Options, Promise, Recovery, Slots, Store};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use slab::Slab;
@@ -32,9 +32,9 @@ use crate::shared::Shared;
 /// The name of a stream's configuration in its directory.
 const CONFIG_NAME: &str = "stream";
 /// The longest segment of messages, in bytes; the first ones are shorter.
-const SEGMENT_BYTES: u64 = 1 << 20;
+const SEGMENT_BYTES: u64 = 64 << 20;
 /// The longest segment of notes about consumers, in bytes.
-const NOTES_SEGMENT_BYTES: u64 = 64 << 10;
+const NOTES_SEGMENT_BYTES: u64 = 4 << 20;
 /// Messages of a relaxed stream that may be accepted and not synced.
 const UNSYNCED_SEQUENCES_MAX: u64 = 1 << 32;
 
@@ -191,7 +191,7 @@ impl Shard {
                 (store, Some(slots))
             }
             _ => {
-                let disk = AnyDisk::Memory(SimulatedDisk::new());
+                let disk = AnyDisk::Memory(MemoryDisk::new());
                 (Store::open(disk, options).map_err(|error| failed(&error))?.0, None)
             }
         };

@@ -29,7 +29,7 @@ impl Shard {
         let account = &self.accounts[arrival.account as usize];
         let mut tier = Tier {
             streams: account.by_name.len() as u64,
-            limits: self.options.account_limits(),
+            limits: self.account_limits(),
             ..Tier::default()
         };
         for id in account.by_name.values() {
@@ -234,6 +234,11 @@ impl Shard {
         }
     }
 
+    /// What an account may use.
+    pub(super) fn account_limits(&self) -> AccountLimits {
+        AccountLimits::default()
+    }
+
     fn check_config(
         &self,
         account: u32,
@@ -243,8 +248,8 @@ impl Shard {
         let by_name = &self.accounts[account as usize].by_name;
         let other =
             |name: &str| by_name.get(name).map(|id| &self.streams[*id as usize].stream.config);
-        let limits: Limits = self.options.limits();
-        let account_limits: AccountLimits = self.options.account_limits();
+        let limits: Limits = self.options.limits.clone();
+        let account_limits: AccountLimits = self.account_limits();
         let site = Site { limits: &limits, account: &account_limits, stream: &other };
         let mut config = config.check(site, pedantic)?;
         config.set_static_metadata();
@@ -252,7 +257,7 @@ impl Shard {
     }
 
     fn check_new_stream(&self, account: u32, config: &StreamConfig) -> Result<(), ApiError> {
-        let limits = self.options.account_limits();
+        let limits = self.account_limits();
         let count = self.accounts[account as usize].by_name.len();
         if usize::try_from(limits.max_streams).is_ok_and(|max| count >= max) {
             return Err(error::MAXIMUM_STREAMS_LIMIT);

@@ -1,0 +1,61 @@
+//! What JetStream answers on the wire: streams, publishing, consumers and what is built on them.
+//!
+//! One executable with a file per noun, as for `wire`. Every test starts a server of its own with
+//! an empty store, so they run in any order and beside each other. Time passes only where the
+//! thing that is tested is time; then the smallest that the server takes.
+//!
+//! ```text
+//! cargo test -p fulmar-tests --test jetstream
+//! FULMAR_TEST_SERVER=/path/to/nats-server cargo test -p fulmar-tests --test jetstream
+//! ```
+
+mod limits;
+mod publish;
+mod stream_content;
+mod stream_create;
+mod stream_info;
+mod stream_update;
+
+use fulmar_tests::{JetStream, Server};
+use serde_json::{Value, json};
+
+/// Milliseconds and seconds as configurations write them: in nanoseconds.
+const MILLISECOND: u64 = 1_000_000;
+const SECOND: u64 = 1_000 * MILLISECOND;
+
+/// A server with an empty store, and a connection to it.
+#[track_caller]
+fn start() -> (Server, JetStream) {
+    let server = Server::builder().jetstream().start();
+    let jetstream = server.jetstream();
+    (server, jetstream)
+}
+
+/// As [`start`], with the stream `S` for the subjects `s.>`, in memory. The fields of
+/// `configuration` add to this or replace it.
+#[track_caller]
+fn start_with(configuration: Value) -> (Server, JetStream) {
+    let (server, mut jetstream) = start();
+    jetstream.stream(stream(configuration));
+    (server, jetstream)
+}
+
+/// The configuration of the stream `S` for the subjects `s.>`, in memory. The fields of `changes`
+/// add to this or replace it; `null` takes one away.
+fn stream(changes: Value) -> Value {
+    changed(json!({"name": "S", "subjects": ["s.>"], "storage": "memory"}), changes)
+}
+
+/// `base` with the fields of `changes`; `null` takes one away.
+fn changed(mut base: Value, changes: Value) -> Value {
+    let fields = base.as_object_mut().expect("an object");
+    let Value::Object(changes) = changes else { panic!("an object: {changes}") };
+    for (name, value) in changes {
+        if value.is_null() {
+            fields.remove(&name);
+        } else {
+            fields.insert(name, value);
+        }
+    }
+    base
+}

@@ -9,6 +9,9 @@
 //! FULMAR_TEST_SERVER=/path/to/nats-server cargo test -p fulmar-tests --test jetstream
 //! ```
 
+mod consumer_create;
+mod consumer_info;
+mod consumer_update;
 mod limits;
 mod publish;
 mod stream_content;

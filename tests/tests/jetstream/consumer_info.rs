@@ -1,9 +1,9 @@
 //! What the server tells of consumers: info, list, names; and deleting them.
 
-use fulmar_tests::{JetStream, assert_contains};
+use fulmar_tests::assert_contains;
 use serde_json::{Value, json};
 
-use crate::{start, start_with};
+use crate::{start, start_with, wait_for_waiting};
 
 #[test]
 fn info_counts_what_was_delivered_and_acknowledged() {
@@ -173,14 +173,7 @@ fn waiting_requests_are_counted() {
     js.consumer("S", json!({"durable_name": "C"}));
     js.pull("S", "C", json!({"batch": 1, "expires": 60_000_000_000_u64}));
     js.pull("S", "C", json!({"batch": 5, "expires": 60_000_000_000_u64}));
-    wait_for_waiting(&mut js, 2);
+    wait_for_waiting(&mut js, "C", 2);
     js.publish("s.a", "");
-    wait_for_waiting(&mut js, 1);
-}
-
-#[track_caller]
-fn wait_for_waiting(js: &mut JetStream, expected: u64) {
-    fulmar_tests::eventually("so many waiting requests", || {
-        js.consumer_info("S", "C")["num_waiting"] == expected
-    });
+    wait_for_waiting(&mut js, "C", 1);
 }

@@ -3,7 +3,7 @@
 use fulmar_tests::{JetStream, assert_contains, eventually};
 use serde_json::{Value, json};
 
-use crate::{MILLISECOND, changed, start, start_with, stream};
+use crate::{MILLISECOND, changed, start_with, stream};
 
 const MESSAGES: &str = "503 10077 maximum messages exceeded";
 const BYTES: &str = "503 10077 maximum bytes exceeded";
@@ -11,7 +11,6 @@ const PER_SUBJECT: &str = "503 10077 maximum messages per subject exceeded";
 
 #[test]
 fn the_oldest_messages_make_room() {
-    let (_server, mut js) = start();
     for limit in [
         json!({"max_msgs": 3}),
         // A message of this test takes 20 bytes in memory and 34 in a file.
@@ -21,21 +20,19 @@ fn the_oldest_messages_make_room() {
         json!({"max_msgs": 3, "storage": "file"}),
     ] {
         let description = limit.to_string();
-        js.stream(stream(limit));
+        let (_server, mut js) = start_with(limit);
         js.publish_numbers("s.a", 5);
         let state = js.state("S");
         let three = json!({"messages": 3, "first_seq": 3, "last_seq": 5});
         assert!(state["messages"] == 3, "{description}: {state}");
         assert_contains(&state, &three);
-        js.ok("STREAM.DELETE.S", "");
     }
 }
 
 #[test]
 fn each_subject_keeps_its_newest_messages() {
-    let (_server, mut js) = start();
     for storage in ["memory", "file"] {
-        js.stream(stream(json!({"max_msgs_per_subject": 2, "storage": storage})));
+        let (_server, mut js) = start_with(json!({"max_msgs_per_subject": 2, "storage": storage}));
         for subject in ["s.a", "s.b", "s.a", "s.a", "s.a", "s.c"] {
             js.publish(subject, "");
         }
@@ -47,13 +44,11 @@ fn each_subject_keeps_its_newest_messages() {
                 "subjects": {"s.a": 2, "s.b": 1, "s.c": 1},
             }),
         );
-        js.ok("STREAM.DELETE.S", "");
     }
 }
 
 #[test]
 fn with_discard_new_the_newest_is_refused() {
-    let (_server, mut js) = start();
     for (limit, refusal) in [
         (json!({"max_msgs": 3}), MESSAGES),
         (json!({"max_bytes": 60}), BYTES),
@@ -61,7 +56,7 @@ fn with_discard_new_the_newest_is_refused() {
         (json!({"max_msgs": 3, "storage": "file"}), MESSAGES),
         (json!({"max_bytes": 102, "storage": "file"}), BYTES),
     ] {
-        js.stream(stream(changed(limit, json!({"discard": "new"}))));
+        let (_server, mut js) = start_with(changed(limit, json!({"discard": "new"})));
         js.publish_numbers("s.a", 3);
         js.put_refused("s.a", &[], "4", refusal);
         js.put_refused("s.b", &[("Nats-Msg-Id", "id")], "", refusal);
@@ -70,7 +65,6 @@ fn with_discard_new_the_newest_is_refused() {
         js.ok("STREAM.MSG.DELETE.S", json!({"seq": 2}));
         let answer = js.put("s.a", &[], "4");
         assert_eq!(answer, json!({"stream": "S", "seq": 4}));
-        js.ok("STREAM.DELETE.S", "");
     }
 }
 
@@ -116,9 +110,9 @@ fn a_message_larger_than_the_whole_stream_does_not_stay() {
 
 #[test]
 fn messages_leave_when_they_are_old() {
-    let (_server, mut js) = start();
     for storage in ["memory", "file"] {
-        js.stream(stream(json!({"max_age": 100 * MILLISECOND, "storage": storage})));
+        let (_server, mut js) =
+            start_with(json!({"max_age": 100 * MILLISECOND, "storage": storage}));
         js.publish_numbers("s.a", 3);
         eventually("an empty stream", || js.state("S")["messages"] == 0);
         assert_contains(
@@ -126,7 +120,6 @@ fn messages_leave_when_they_are_old() {
             &json!({"messages": 0, "bytes": 0, "first_seq": 4, "last_seq": 3}),
         );
         assert_eq!(js.publish("s.a", ""), 4);
-        js.ok("STREAM.DELETE.S", "");
     }
 }
 

@@ -9,17 +9,19 @@
 //! FULMAR_TEST_SERVER=/path/to/nats-server cargo test -p fulmar-tests --test jetstream
 //! ```
 
+mod ack;
 mod consumer_create;
 mod consumer_info;
 mod consumer_update;
 mod limits;
 mod publish;
+mod pull;
 mod stream_content;
 mod stream_create;
 mod stream_info;
 mod stream_update;
 
-use fulmar_tests::{JetStream, Server};
+use fulmar_tests::{JetStream, Server, eventually};
 use serde_json::{Value, json};
 
 /// Milliseconds and seconds as configurations write them: in nanoseconds.
@@ -61,4 +63,35 @@ fn changed(mut base: Value, changes: Value) -> Value {
         }
     }
     base
+}
+
+/// A stream `S` for `s.>` in memory, and its consumer `C`, durable with explicit acks unless
+/// `configuration` says otherwise.
+#[track_caller]
+fn start_with_consumer(configuration: Value) -> (Server, JetStream) {
+    let (server, mut jetstream) = start_with(json!({}));
+    jetstream.consumer("S", consumer(configuration));
+    (server, jetstream)
+}
+
+/// The configuration of the consumer `C`, durable with explicit acks; as [`stream`].
+fn consumer(changes: Value) -> Value {
+    changed(json!({"durable_name": "C", "ack_policy": "explicit"}), changes)
+}
+
+/// Waits until so many pull requests wait at a consumer of the stream `S`.
+#[track_caller]
+fn wait_for_waiting(js: &mut JetStream, consumer: &str, expected: u64) {
+    eventually("so many waiting requests", || {
+        js.consumer_info("S", consumer)["num_waiting"] == expected
+    });
+}
+
+/// Waits until a subject has a subscriber or, as is said, no longer one.
+#[track_caller]
+#[expect(dead_code, reason = "next")]
+fn wait_for_push_bound(js: &mut JetStream, consumer: &str, expected: bool) {
+    eventually("the consumer to notice its subscriber", || {
+        (js.consumer_info("S", consumer)["push_bound"] == true) == expected
+    });
 }

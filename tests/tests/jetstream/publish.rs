@@ -3,7 +3,7 @@
 use fulmar_tests::{assert_contains, error};
 use serde_json::json;
 
-use crate::{SECOND, start, start_with, stream};
+use crate::{SECOND, start_with, stream};
 
 const WRONG_LAST: &str = "400 10071 wrong last sequence:";
 
@@ -248,9 +248,8 @@ fn the_first_of_several_reasons_is_told() {
 
 #[test]
 fn a_rollup_replaces_what_came_before() {
-    let (_server, mut js) = start();
     for storage in ["memory", "file"] {
-        js.stream(stream(json!({"allow_rollup_hdrs": true, "storage": storage})));
+        let (_server, mut js) = start_with(json!({"allow_rollup_hdrs": true, "storage": storage}));
         for subject in ["s.a", "s.b", "s.a"] {
             js.publish(subject, "");
         }
@@ -264,7 +263,6 @@ fn a_rollup_replaces_what_came_before() {
         assert_contains(&js.state("S"), &json!({"messages": 1, "first_seq": 5, "last_seq": 5}));
         // The header is stored like any other.
         assert_eq!(js.get("S", 5)["message"]["hdrs"], "TkFUUy8xLjANCk5hdHMtUm9sbHVwOiBhbGwNCg0K");
-        js.ok("STREAM.DELETE.S", "");
     }
 }
 
@@ -310,13 +308,11 @@ fn a_header_block_has_at_most_64_kibibytes() {
 
 #[test]
 fn the_first_sequence_may_be_chosen() {
-    let (_server, mut js) = start();
     for storage in ["memory", "file"] {
-        js.stream(stream(json!({"first_seq": 100, "storage": storage})));
+        let (_server, mut js) = start_with(json!({"first_seq": 100, "storage": storage}));
         assert_contains(&js.state("S"), &json!({"messages": 0, "first_seq": 100, "last_seq": 99}));
         assert_eq!(js.publish("s.a", ""), 100);
         assert_contains(&js.state("S"), &json!({"messages": 1, "first_seq": 100, "last_seq": 100}));
-        js.ok("STREAM.DELETE.S", "");
     }
 }
 

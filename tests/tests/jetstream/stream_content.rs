@@ -1,9 +1,9 @@
 //! Getting, deleting and purging what a stream holds, and deleting the stream.
 
-use fulmar_tests::{JetStream, assert_contains};
+use fulmar_tests::{JetStream, assert_contains, is_fulmar};
 use serde_json::{Value, json};
 
-use crate::{start, start_with, stream};
+use crate::{start_with, stream};
 
 const NOT_FOUND: &str = "404 10037 no message found";
 const BAD_REQUEST: &str = "400 10003 bad request";
@@ -107,9 +107,8 @@ fn selectors_that_contradict_each_other_are_refused() {
 
 #[test]
 fn a_deleted_message_is_gone_and_its_sequence_stays_used() {
-    let (_server, mut js) = start();
     for storage in ["memory", "file"] {
-        js.stream(stream(json!({"storage": storage})));
+        let (_server, mut js) = start_with(json!({"storage": storage}));
         js.publish_numbers("s.a", 4);
         let answer = js.ok("STREAM.MSG.DELETE.S", json!({"seq": 2}));
         assert_eq!(
@@ -124,7 +123,6 @@ fn a_deleted_message_is_gone_and_its_sequence_stays_used() {
         js.ok("STREAM.MSG.DELETE.S", json!({"seq": 1}));
         assert_contains(&js.state("S"), &json!({"messages": 1, "first_seq": 3, "last_seq": 4}));
         assert_eq!(js.publish("s.a", ""), 5);
-        js.ok("STREAM.DELETE.S", "");
     }
 }
 
@@ -155,9 +153,8 @@ fn the_last_message_of_a_subject_moves_back_when_it_is_deleted() {
 
 #[test]
 fn a_purge_takes_everything_and_keeps_the_last_sequence() {
-    let (_server, mut js) = start();
     for storage in ["memory", "file"] {
-        js.stream(stream(json!({"storage": storage})));
+        let (_server, mut js) = start_with(json!({"storage": storage}));
         js.publish_numbers("s.a", 3);
         let last_time = js.state("S")["last_ts"].take();
         let answer = js.ok("STREAM.PURGE.S", "");
@@ -177,13 +174,11 @@ fn a_purge_takes_everything_and_keeps_the_last_sequence() {
         );
         assert_eq!(js.ok("STREAM.PURGE.S", "{}")["purged"], 0);
         assert_eq!(js.publish("s.a", ""), 4);
-        js.ok("STREAM.DELETE.S", "");
     }
 }
 
 #[test]
 fn a_purge_takes_what_its_request_says() {
-    let (_server, mut js) = start();
     for storage in ["memory", "file"] {
         for (request, remaining) in [
             (json!({"filter": "s.a"}), &[2, 4, 5][..]),
@@ -203,7 +198,7 @@ fn a_purge_takes_what_its_request_says() {
             (json!({"seq": 0}), &[]),
             (json!({"keep": 0}), &[]),
         ] {
-            js.stream(stream(json!({"storage": storage})));
+            let (_server, mut js) = start_with(json!({"storage": storage}));
             for subject in ["s.a", "s.b", "s.a", "s.b", "s.c.d", "s.a"] {
                 js.publish(subject, "");
             }
@@ -213,21 +208,18 @@ fn a_purge_takes_what_its_request_says() {
             let state = js.state("S");
             assert_eq!(state["first_seq"], remaining.first().copied().unwrap_or(7), "{request}");
             assert_eq!(state["last_seq"], 6, "{request}");
-            js.ok("STREAM.DELETE.S", "");
         }
     }
 }
 
 #[test]
 fn a_purge_beyond_the_end_moves_the_next_sequence() {
-    let (_server, mut js) = start();
     for storage in ["memory", "file"] {
-        js.stream(stream(json!({"storage": storage})));
+        let (_server, mut js) = start_with(json!({"storage": storage}));
         js.publish("s.a", "");
         js.ok("STREAM.PURGE.S", json!({"seq": 1_000}));
         assert_contains(&js.state("S"), &json!({"first_seq": 1_000, "last_seq": 999}));
         assert_eq!(js.publish("s.a", ""), 1_000);
-        js.ok("STREAM.DELETE.S", "");
     }
 }
 
@@ -259,9 +251,8 @@ fn deny_flags_protect_messages() {
 
 #[test]
 fn a_deleted_stream_is_gone_with_its_messages_and_consumers() {
-    let (_server, mut js) = start();
     for storage in ["memory", "file"] {
-        js.stream(stream(json!({"storage": storage})));
+        let (_server, mut js) = start_with(json!({"storage": storage}));
         js.publish_numbers("s.a", 3);
         js.consumer("S", json!({"durable_name": "C"}));
         let answer = js.ok("STREAM.DELETE.S", "");
@@ -276,6 +267,10 @@ fn a_deleted_stream_is_gone_with_its_messages_and_consumers() {
         js.refused("CONSUMER.INFO.S.C", "", "404 10059 stream not found");
         assert_eq!(js.ok("STREAM.NAMES", "")["streams"], Value::Null);
         assert_eq!(js.request("s.a", &[], "").status().as_deref(), Some("503"));
+        if storage == "file" && !is_fulmar() {
+            // nats-server removes the directory later, and then that of the next stream with it.
+            continue;
+        }
         // The next one of that name begins anew.
         js.stream(stream(json!({"storage": storage})));
         assert_eq!(js.publish("s.a", ""), 1);

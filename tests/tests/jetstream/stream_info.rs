@@ -3,7 +3,7 @@
 use fulmar_tests::{JetStream, assert_contains};
 use serde_json::{Value, json};
 
-use crate::{start, start_with, stream};
+use crate::{start, start_with};
 
 #[test]
 fn an_unused_stream_has_sequence_zero() {
@@ -42,9 +42,8 @@ fn a_stream_that_is_not_there_has_no_info() {
 
 #[test]
 fn state_counts_messages_bytes_subjects_and_consumers() {
-    let (_server, mut js) = start();
     for storage in ["memory", "file"] {
-        js.stream(stream(json!({"storage": storage})));
+        let (_server, mut js) = start_with(json!({"storage": storage}));
         let first = js.publish("s.a", "");
         js.publish("s.b", "12345");
         let last = js.publish("s.b", "12345");
@@ -59,22 +58,19 @@ fn state_counts_messages_bytes_subjects_and_consumers() {
         );
         assert_eq!(state["first_ts"], js.get("S", first)["message"]["time"]);
         assert_eq!(state["last_ts"], js.get("S", last)["message"]["time"]);
-        js.ok("STREAM.DELETE.S", "");
     }
 }
 
 #[test]
 fn bytes_are_those_of_subject_headers_payload_and_a_constant() {
-    let (_server, mut js) = start();
     // File: 22 + subject + payload + 8, with headers also 4. Memory: 16 + subject + payload.
     for (storage, plain, with_headers) in [("memory", 16, 16), ("file", 30, 34)] {
-        js.stream(stream(json!({"storage": storage})));
+        let (_server, mut js) = start_with(json!({"storage": storage}));
         js.publish("s.a", "12345");
         assert_eq!(js.state("S")["bytes"], plain + 3 + 5, "{storage}");
         js.ok("STREAM.PURGE.S", "");
         js.publish_with("s.a", &[("A", "b")], "12345");
         assert_eq!(js.state("S")["bytes"], with_headers + 3 + 5 + "NATS/1.0\r\nA: b\r\n\r\n".len());
-        js.ok("STREAM.DELETE.S", "");
     }
 }
 

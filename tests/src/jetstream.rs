@@ -347,6 +347,9 @@ impl JetStream {
     }
 
     /// Pulls everything that can be delivered at this moment, up to 1,000 messages.
+    ///
+    /// What was published after the consumer was created may come a moment later: nats-server
+    /// tells its consumers of a message after it has acknowledged it.
     #[track_caller]
     pub fn fetch_available(&mut self, stream: &str, consumer: &str) -> Vec<Message> {
         let pull = self.pull(stream, consumer, json!({"batch": 1_000, "no_wait": true}));

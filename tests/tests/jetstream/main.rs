@@ -13,6 +13,8 @@ mod ack;
 mod consumer_create;
 mod consumer_info;
 mod consumer_update;
+mod deliver;
+mod direct_get;
 mod limits;
 mod publish;
 mod pull;
@@ -21,7 +23,7 @@ mod stream_create;
 mod stream_info;
 mod stream_update;
 
-use fulmar_tests::{JetStream, Server, eventually};
+use fulmar_tests::{JetStream, Server, eventually, is_fulmar};
 use serde_json::{Value, json};
 
 /// Milliseconds and seconds as configurations write them: in nanoseconds.
@@ -85,6 +87,18 @@ fn wait_for_waiting(js: &mut JetStream, consumer: &str, expected: u64) {
     eventually("so many waiting requests", || {
         js.consumer_info("S", consumer)["num_waiting"] == expected
     });
+}
+
+/// So many messages are left for the consumer `C`.
+#[track_caller]
+fn check_pending(js: &mut JetStream, expected: u64) {
+    if !is_fulmar() {
+        // nats-server counts a message a moment after it has acknowledged it.
+        eventually("so many messages that are left", || {
+            js.consumer_info("S", "C")["num_pending"] == expected
+        });
+    }
+    assert_eq!(js.consumer_info("S", "C")["num_pending"], expected);
 }
 
 /// Waits until a subject has a subscriber or, as is said, no longer one.

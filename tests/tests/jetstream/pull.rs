@@ -4,7 +4,8 @@ use fulmar_tests::{JetStream, Message, Subscription, assert_contains, payloads, 
 use serde_json::{Value, json};
 
 use crate::{
-    MILLISECOND, SECOND, consumer, start, start_with, start_with_consumer, stream, wait_for_waiting,
+    MILLISECOND, SECOND, check_pending, consumer, start, start_with, start_with_consumer, stream,
+    wait_for_waiting,
 };
 
 const NO_MESSAGES: &str = "404 No Messages";
@@ -15,6 +16,7 @@ fn a_message_comes_as_published_with_an_ack_subject() {
     let (_server, mut js) = start_with_consumer(json!({}));
     js.publish_with("s.a.b", &[("A", "b")], "body");
     js.publish("s.c", "");
+    check_pending(&mut js, 2);
     let messages = js.fetch("S", "C", 2);
     let first = &messages[0];
     assert_eq!((first.subject.as_str(), first.text().as_str()), ("s.a.b", "body"));
@@ -90,6 +92,7 @@ fn without_waiting_it_gets_what_is_there_and_404() {
     let (_server, mut js) = start_with_consumer(json!({}));
     check_end(&mut js, json!({"no_wait": true}), 0, NO_MESSAGES);
     js.publish_numbers("s.a", 3);
+    check_pending(&mut js, 3);
     let end = check_end(&mut js, json!({"no_wait": true, "batch": 10}), 3, NO_MESSAGES);
     assert_eq!(end.headers, b"NATS/1.0 404 No Messages\r\n\r\n");
     check_end(&mut js, json!({"no_wait": true, "batch": 10}), 0, NO_MESSAGES);
@@ -409,6 +412,7 @@ fn check_end(js: &mut JetStream, request: Value, messages: usize, status: &str) 
 /// Nothing more came to this request, and the next one gets these.
 #[track_caller]
 fn check_rest(js: &mut JetStream, pull: &Subscription, expected: &[&str]) {
-    assert_eq!(payloads(&js.fetch_available("S", "C")), expected);
+    assert_eq!(payloads(&js.fetch("S", "C", expected.len())), expected);
+    js.expect_nothing("S", "C");
     assert_eq!(js.arrived(pull), []);
 }

@@ -197,9 +197,9 @@ impl Report {
         self.table(false)
     }
 
-    /// With ratios for the metrics of which more or less is better, or the others without.
+    /// With ratios for the metrics that are compared, or the others without.
     fn table(&self, is_comparison: bool) -> Table {
-        let wanted = |metric: &Metric| (metric.better() != Better::Neither) == is_comparison;
+        let wanted = |metric: &Metric| metric.is_compared() == is_comparison;
         let labels = self.labels();
         let compared = if is_comparison { labels.len().saturating_sub(1) } else { 0 };
         let mut header = vec!["scenario".to_owned(), "measure".to_owned()];
@@ -213,6 +213,10 @@ impl Report {
                 let mut row = vec![std::mem::take(&mut name).to_owned(), metric.label().to_owned()];
                 row.extend(scenario.servers.iter().map(|server| show(server, metric)));
                 row.extend((0..compared).map(|index| match scenario.ratio(index, metric) {
+                    // It says whether the disk was the same for both, not who is better.
+                    Some(Spread { median, .. }) if metric.better() == Better::Neither => {
+                        format!("{median:.2}x")
+                    }
                     Some(Spread { median, min, max }) => {
                         format!("**{median:.2}x** ({min:.2}–{max:.2})")
                     }

@@ -14,7 +14,8 @@ use fulmar_benches::measure::Measurement;
 use fulmar_benches::plot;
 use fulmar_benches::report::{Circumstances, FLOOR_LABEL, Report, ScenarioResult, ServerResult};
 use fulmar_benches::scenario::{self, Scenario, Size, descriptors_max};
-use fulmar_benches::server::{self, BIND_TO_PARENT, Launcher, Server, ServerSpec};
+use fulmar_benches::server::{self, BIND_TO_PARENT, Launcher, ServerSpec};
+use fulmar_benches::store;
 
 /// Compares servers that speak NATS, side by side on this machine.
 ///
@@ -58,12 +59,22 @@ struct Options {
     #[arg(long, default_value_t = 1_000_000)]
     subscriptions: usize,
 
+    /// Part of the full number of messages, subjects and keys that the scenarios of streams
+    /// store: 10 M messages and 1 M subjects at most
+    #[arg(long, default_value_t = 1.0, value_parser = parse_scale)]
+    scale: f64,
+
+    /// Folder on a disk below which servers keep their streams, each measurement in a fresh
+    /// folder of its own [default: the folder for temporary files]
+    #[arg(long, value_name = "FOLDER")]
+    store_base: Option<PathBuf>,
+
     /// More arguments for the servers, separated by spaces; with LABEL= before them only for
     /// that server. May be given several times
     #[arg(long, value_name = "[LABEL=]ARGS", allow_hyphen_values = true)]
     server_args: Vec<String>,
 
-    /// A first impression: one short round, fewer connections and subscriptions
+    /// A first impression: one short round, fewer connections, subscriptions and stored messages
     #[arg(long)]
     quick: bool,
 
@@ -99,7 +110,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 fn run(options: Options) -> Result<()> {
     if options.list {
         for scenario in scenario::ALL {
-            println!("{:14} {}", scenario.name, scenario.about);
+            println!("{:19} {}", scenario.name, scenario.about);
         }
         return Ok(());
     }
@@ -131,6 +142,7 @@ struct Plan {
     rounds: u32,
     size: Size,
     launcher: Launcher,
+    store_base: PathBuf,
 }
 
 impl Plan {
@@ -146,8 +158,10 @@ impl Plan {
                 ahead_bytes_max: options.ahead,
                 connections: options.connections,
                 subscriptions: options.subscriptions,
+                scale: options.scale,
             },
             launcher: Launcher::BoundToParent(own_program),
+            store_base: options.store_base.clone().unwrap_or_else(std::env::temp_dir),
         };
         if options.quick {
             plan.rounds = 1;
@@ -155,6 +169,10 @@ impl Plan {
             plan.size.warm_up_time = plan.size.warm_up_time.min(Duration::from_millis(100));
             plan.size.connections = plan.size.connections.min(1_000);
             plan.size.subscriptions = plan.size.subscriptions.min(100_000);
+            plan.size.scale = plan.size.scale.min(0.01);
+        }
+        if plan.scenarios.iter().any(Scenario::needs_disk) {
+            store::check_is_on_disk(&plan.store_base)?;
         }
         // Before the first server starts, which inherits it.
         descriptors_max()?;
@@ -211,8 +229,8 @@ impl Plan {
         if !scenario.needs_server() {
             return scenario.run(None, &self.size);
         }
-        let server = Server::start(&self.servers[index], &self.launcher)?;
-        scenario.run(Some(&server), &self.size).map_err(|error| {
+        let mut server = scenario.start(&self.servers[index], &self.launcher, &self.store_base)?;
+        scenario.run(Some(&mut server), &self.size).map_err(|error| {
             let log = server.log_tail();
             anyhow!("{error:#}; the server's log ends so:\n{log}")
         })
@@ -285,6 +303,12 @@ fn parse_seconds(text: &str) -> Result<f64> {
         bail!("between 0.01 and 60 seconds");
     }
     Ok(seconds)
+}
+
+fn parse_scale(text: &str) -> Result<f64> {
+    let scale: f64 = text.parse().context("expected a number")?;
+    ensure!(scale > 0.0 && scale <= 1.0, "above 0 and at most 1");
+    Ok(scale)
 }
 
 fn circumstances(plan: &Plan) -> Circumstances {

@@ -62,7 +62,8 @@ impl Consumer {
 
     /// Everything up to a sequence is done with.
     pub(super) fn acknowledge_up_to(&mut self, now: Now, sequence: u64, sink: &mut impl Sink) {
-        if sequence <= self.ledger.floor().stream {
+        let is_exceeded = self.ledger.exceeded().range(..=sequence).next().is_some();
+        if sequence <= self.ledger.floor().stream && !is_exceeded {
             return;
         }
         while let Some(entry) = self.ledger.settle_oldest(sequence) {

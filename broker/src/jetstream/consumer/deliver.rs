@@ -240,6 +240,7 @@ impl Consumer {
         let sequence = candidate.sequence;
         if candidate.deliveries == 0 {
             self.backlog.take(sequence);
+            self.journal.passed_over();
         } else {
             self.settle_missing(sequence, Some(sink));
         }

@@ -32,6 +32,7 @@
 //!       7  u next  u delivered.consumer  u delivered.stream    delivered, nothing expected
 //!       8  i time                          of the last delivery
 //!       9  i time                          of the last acknowledgement
+//!      10  u next                          what is before was delivered or passed over
 //! ```
 //!
 //! The deadline in an operation is the distance to the last one written in the same change.
@@ -52,6 +53,7 @@ pub(super) const OP_SETTLED_UP_TO: u8 = 6;
 pub(super) const OP_UNTRACKED: u8 = 7;
 pub(super) const OP_LAST_DELIVERY: u8 = 8;
 pub(super) const OP_LAST_ACK: u8 = 9;
+pub(super) const OP_NEXT: u8 = 10;
 
 /// Neighbours delivered that are written as one: so few bytes cannot claim any number of them.
 pub(super) const RUN_MAX: u64 = 4096;
@@ -74,6 +76,7 @@ pub(super) struct Journal {
     last_stream: u64,
     last_deadline: i64,
     untracked: bool,
+    passed_over: bool,
     delivered: bool,
     acknowledged: bool,
     /// Changes are not described, or too long: a snapshot is due.
@@ -89,6 +92,7 @@ impl Journal {
             last_stream: 0,
             last_deadline: 0,
             untracked: false,
+            passed_over: false,
             delivered: false,
             acknowledged: false,
             whole: true,
@@ -100,6 +104,7 @@ impl Journal {
     pub(super) fn is_empty(&self) -> bool {
         !self.whole
             && !self.untracked
+            && !self.passed_over
             && !self.delivered
             && !self.acknowledged
             && self.run == Run::None
@@ -138,6 +143,11 @@ impl Journal {
     pub(super) fn delivered_untracked(&mut self) {
         self.delivered = true;
         self.untracked = true;
+    }
+
+    /// A message was not delivered and never will be.
+    pub(super) fn passed_over(&mut self) {
+        self.passed_over = true;
     }
 
     #[inline]
@@ -188,6 +198,10 @@ impl Journal {
             put(into, ends.delivered.consumer);
             put(into, ends.delivered.stream);
         }
+        if self.passed_over {
+            into.push(OP_NEXT);
+            put(into, ends.next);
+        }
         if self.delivered {
             into.push(OP_LAST_DELIVERY);
             put_signed(into, ends.last_delivery_ns);
@@ -206,6 +220,7 @@ impl Journal {
         self.last_stream = 0;
         self.last_deadline = 0;
         self.untracked = false;
+        self.passed_over = false;
         self.delivered = false;
         self.acknowledged = false;
         self.whole = false;

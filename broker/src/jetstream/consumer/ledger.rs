@@ -178,6 +178,7 @@ impl Ledger {
     /// Everything up to `stream` is done with, whether it was delivered here or not.
     pub(super) fn raise_floor(&mut self, stream: u64) {
         let stream = stream.min(self.delivered.stream);
+        self.exceeded = self.exceeded.split_off(&(stream + 1));
         if stream <= self.floor.stream {
             return;
         }
@@ -187,7 +188,6 @@ impl Ledger {
             }
             None => Position { consumer: self.delivered.consumer, stream },
         };
-        self.exceeded = self.exceeded.split_off(&(stream + 1));
     }
 
     /// The stream was purged up to here: what was not delivered never will be. Call it when

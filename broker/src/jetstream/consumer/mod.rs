@@ -230,10 +230,7 @@ impl Consumer {
                 _ => then.monotonic_of(entry.deadline.cast_signed()),
             };
         }
-        let mut next = next.max(ledger.delivered().stream + 1);
-        if let Some(selection) = &selection {
-            next = selection.sequences.first().copied().unwrap_or(next);
-        }
+        let next = next.max(ledger.delivered().stream + 1);
         let backlog = Backlog::new(next, selection);
         let mut consumer = Self::assemble(identity, settings, now, messages, seed, backlog, ledger);
         consumer.last_delivery_ns = last_delivery_ns;
@@ -592,9 +589,8 @@ fn start(settings: &ConsumerSettings, messages: &impl Messages) -> (u64, Option<
         DeliverPolicy::StartTime(unix_ns) => messages.sequence_at_time(unix_ns),
         DeliverPolicy::LastPerSubject => {
             let sequences = messages.last_per_subject(filters, last);
-            let start = sequences.first().copied().unwrap_or(last);
-            let selection = Selection { sequences, done: 0, up_to: last };
-            return (start.max(1), Some(selection));
+            let start = sequences.first().copied().unwrap_or(last + 1);
+            return (start, Some(Selection { sequences, done: 0, up_to: last }));
         }
     };
     (start.clamp(first, last.max(first) + 1), None)

@@ -179,6 +179,10 @@ impl State {
                     self.ledger = Ledger::at(delivered, delivered);
                     self.passed(next.saturating_sub(1));
                 }
+                journal::OP_NEXT => {
+                    let next = sequence(reader)?;
+                    self.passed(next.saturating_sub(1));
+                }
                 journal::OP_LAST_DELIVERY => self.last_delivery_ns = reader.signed()?,
                 journal::OP_LAST_ACK => self.last_ack_ns = reader.signed()?,
                 _ => return Err("it holds something unknown"),

@@ -1,9 +1,6 @@
-//! A pull request as it is written: nothing, a number, or JSON.
-//!
-//! Fields nobody knows are ignored, whatever the strictness of the rest of the API. Sentences
-//! about wrong types are nats-server's, which are Go's; about broken syntax they say where.
+//! A pull request as the state machine wants it. How it is written is `request`'s business.
 
-use serde_json::Value;
+use crate::jetstream::request;
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,76 +33,21 @@ pub(super) struct Priority {
 impl PullRequest {
     /// Reads a body; an error is the sentence behind `400 Bad Request - `.
     pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
-        let body = body.trim_ascii();
-        let plain = |batch| Self {
-            batch,
-            bytes_max: 0,
-            expires_ns: None,
-            no_wait: false,
-            heartbeat_ns: 0,
-            priority: None,
-        };
-        if body.first() == Some(&b'{') {
-            return Self::parse_json(body);
-        }
-        let number = std::str::from_utf8(body).ok().and_then(|text| text.parse::<i64>().ok());
-        Ok(plain(number.unwrap_or(1)))
-    }
-
-    fn parse_json(body: &[u8]) -> Result<Self, String> {
-        let value: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-        let integer = |name: &str, kind: &str| match &value[name] {
-            Value::Null => Ok(0),
-            Value::Number(number) => {
-                number.as_i64().ok_or_else(|| wrong_type(&format!("number {number}"), name, kind))
-            }
-            other => Err(wrong_type(kind_of(other), name, kind)),
-        };
-        let text = |name: &str| match &value[name] {
-            Value::Null => Ok(String::new()),
-            Value::String(text) => Ok(text.clone()),
-            other => Err(wrong_type(kind_of(other), name, "string")),
-        };
-        let no_wait = match &value["no_wait"] {
-            Value::Null => false,
-            Value::Bool(value) => *value,
-            other => return Err(wrong_type(kind_of(other), "no_wait", "bool")),
-        };
-        let expires = integer("expires", "time.Duration")?;
-        let heartbeat = integer("idle_heartbeat", "time.Duration")?;
-        let request = Self {
-            batch: integer("batch", "int")?,
-            bytes_max: integer("max_bytes", "int")?,
-            expires_ns: (expires != 0).then_some(expires),
-            no_wait,
-            heartbeat_ns: u64::try_from(heartbeat).unwrap_or(0),
-            priority: Some(Priority {
-                group: text("group")?,
-                min_pending: integer("min_pending", "int64")?,
-                min_ack_pending: integer("min_ack_pending", "int64")?,
-                id: text("id")?,
-                priority: integer("priority", "int")?,
+        let asked = request::PullRequest::parse(body)?;
+        Ok(Self {
+            batch: asked.batch,
+            bytes_max: asked.max_bytes,
+            expires_ns: (asked.expires_ns != 0).then_some(asked.expires_ns),
+            no_wait: asked.no_wait,
+            heartbeat_ns: u64::try_from(asked.idle_heartbeat_ns).unwrap_or(0),
+            priority: asked.priority.map(|priority| Priority {
+                group: priority.group,
+                min_pending: priority.min_pending,
+                min_ack_pending: priority.min_ack_pending,
+                id: priority.id,
+                priority: priority.priority,
             }),
-        };
-        if heartbeat > 0 && heartbeat.saturating_mul(2) > expires {
-            return Err("heartbeat value too large".to_owned());
-        }
-        Ok(request)
-    }
-}
-
-fn wrong_type(found: &str, field: &str, kind: &str) -> String {
-    format!("json: cannot unmarshal {found} into Go struct field .{field} of type {kind}")
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
+        })
     }
 }
 
@@ -142,27 +84,5 @@ mod tests {
                 }),
             })
         );
-    }
-
-    #[test]
-    fn what_is_wrong_is_said() {
-        let check = |body: &str, expected: &str| {
-            assert_eq!(PullRequest::parse(body.as_bytes()), Err(expected.to_owned()), "{body}");
-        };
-        check(
-            "{\"batch\":\"x\"}",
-            "json: cannot unmarshal string into Go struct field .batch of type int",
-        );
-        check(
-            "{\"expires\":1.5}",
-            "json: cannot unmarshal number 1.5 into Go struct field .expires of type time.Duration",
-        );
-        check(
-            "{\"no_wait\":1}",
-            "json: cannot unmarshal number into Go struct field .no_wait of type bool",
-        );
-        check("{\"batch\":1,\"expires\":100,\"idle_heartbeat\":51}", "heartbeat value too large");
-        check("{\"batch\":1,\"idle_heartbeat\":1}", "heartbeat value too large");
-        assert!(PullRequest::parse(b"{x").is_err());
     }
 }

@@ -151,7 +151,8 @@ impl Shard {
             return self.answer_nobody(arrival);
         };
         if self.consumers[id as usize].config.is_push() {
-            return self.answer_nobody(arrival);
+            let headers = b"NATS/1.0 409 Consumer is push based\r\n\r\n";
+            return self.send_status(arrival.account, arrival.reply.unwrap_or_default(), headers);
         }
         let reply = arrival.reply.unwrap_or_default();
         self.with_consumer(now, id, |consumer, view, sink| {
@@ -282,13 +283,12 @@ impl Shard {
         now: Now,
         stream_id: u32,
         name: Option<String>,
-        mut config: ConsumerConfig,
+        config: ConsumerConfig,
     ) -> Result<u32, ApiError> {
         let name = match name {
             Some(name) => name,
             None => self.free_name(stream_id),
         };
-        config.name.clone_from(&name);
         let is_kept = self.keeps_consumers(stream_id) && !config.mem_storage && config.is_durable();
         if is_kept {
             self.open_consumer_log(stream_id)
@@ -415,7 +415,7 @@ impl Shard {
 
     /// Answers as if nobody listened: that is what a client hears who asks for messages of a
     /// consumer that is not there.
-    fn answer_nobody(&mut self, arrival: &Arrival<'_>) {
+    pub(super) fn answer_nobody(&mut self, arrival: &Arrival<'_>) {
         let Some(reply) = arrival.reply else { return };
         let mut headers = b"NATS/1.0 503\r\nNats-Subject: ".to_vec();
         headers.extend_from_slice(arrival.subject);

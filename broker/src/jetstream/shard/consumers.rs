@@ -242,7 +242,7 @@ impl Shard {
     pub(super) fn handle_ack(&mut self, now: Now, arrival: &Arrival<'_>) {
         let Some(ack) = AckSubject::parse(arrival.subject) else { return };
         let Some(id) = self.consumer_by_bytes(arrival.account, ack.stream, ack.consumer) else {
-            return;
+            return self.answer_nobody(arrival);
         };
         self.with_consumer(now, id, |consumer, view, sink| {
             consumer.handle_ack(now, &ack, arrival.payload, arrival.reply, view, sink);

@@ -170,17 +170,11 @@ impl Shard {
         let filters =
             filter.and_then(|filter| Filters::parse([filter.as_bytes()]).ok()).unwrap_or_default();
         let (mut last_sequence, mut bytes) = (0, 0);
-        let mut next_is_exact = matches!(request.selector, Selector::At(_));
         let mut found_any = false;
         let visible = stream.visible_sequence();
         for _ in 0..u64::try_from(messages_max).unwrap_or(0).min(BATCH_MAX) {
-            let next = if next_is_exact {
-                stream.record(from)
-            } else {
-                let next = stream.store().next_matching(&filters, from);
-                next.filter(|next| *next <= visible).and_then(|next| stream.record(next))
-            };
-            next_is_exact = false;
+            let next = stream.store().next_matching(&filters, from);
+            let next = next.filter(|next| *next <= visible).and_then(|next| stream.record(next));
             let Some(record) = next else { break };
             found_any = true;
             from = record.sequence() + 1;
@@ -239,7 +233,7 @@ impl Shard {
         if sequences.len() > MULTI_MAX {
             return self.send_status(account, reply, b"NATS/1.0 413 Too Many Results\r\n\r\n");
         }
-        let mut pending = sequences.len() as u64 - 1;
+        let mut pending = sequences.len() as u64;
         let (mut last_sequence, mut bytes, mut sent) = (0, 0, 0);
         for sequence in sequences {
             if sequence < request.sequence {
@@ -247,6 +241,7 @@ impl Shard {
                 continue;
             }
             let Some(record) = stream.record(sequence) else { continue };
+            pending = pending.saturating_sub(1);
             let headers = if request.no_headers {
                 Vec::new()
             } else {
@@ -261,7 +256,6 @@ impl Shard {
                 headers: &headers,
                 payload: record.payload(),
             });
-            pending = pending.saturating_sub(1);
             last_sequence = sequence;
             bytes += record.subject().len() + record.headers().len() + record.payload().len();
             sent += 1;

@@ -146,8 +146,15 @@ impl Shard {
         let options = self.store_options(durability, &config);
         let (store, recovery) = Store::open(disk, options).map_err(|error| text(&error))?;
         report(&place.name, &recovery);
-        let mut stream =
-            Stream::new(&place.name, account, config, created_unix_ns, durability, store);
+        let mut stream = Stream::new(
+            &place.name,
+            account,
+            config,
+            created_unix_ns,
+            durability,
+            store,
+            self.options.domain.as_deref(),
+        );
         stream.recover_dedupe(now);
         let id = self.add_stream(stream, Some(slots));
         if directory.has_consumers() {
@@ -195,7 +202,15 @@ impl Shard {
                 (Store::open(disk, options).map_err(|error| failed(&error))?.0, None)
             }
         };
-        let stream = Stream::new(&name, account, config, now.unix_ns, durability, store);
+        let stream = Stream::new(
+            &name,
+            account,
+            config,
+            now.unix_ns,
+            durability,
+            store,
+            self.options.domain.as_deref(),
+        );
         let id = self.add_stream(stream, slots);
         self.subscribe_stream(id);
         Ok(id)

@@ -8,10 +8,10 @@ use super::super::api_subject::Operation;
 use super::super::error::{self, ApiError};
 use super::super::metadata;
 use super::super::post::{NO_CONSUMER, Outgoing};
-use super::super::response;
 use super::super::stream::PublishHeaders;
 use super::super::time::Now;
 use super::super::timestamp::Timestamp;
+use super::super::{request, response};
 use super::Shard;
 use super::dispatch::Arrival;
 
@@ -106,21 +106,12 @@ impl Shard {
             Operation::ConsumerReset(stream, consumer) => {
                 self.reset_consumer(now, operation, stream, consumer, arrival)
             }
-            Operation::StreamLeaderStepDown(_)
-            | Operation::ConsumerLeaderStepDown(..)
-            | Operation::MetaLeaderStepDown
-            | Operation::StreamPeerRemove(_)
-            | Operation::StreamPeerEvacuate(_)
-            | Operation::StreamCancelMove(_)
-            | Operation::ServerRemove
-            | Operation::ServerEvacuate
-            | Operation::MetaRescue
-            | Operation::AccountPurge(_)
-            | Operation::AccountStreamMove(..)
-            | Operation::AccountStreamCancelMove(..) => Err(error::CLUSTER_NOT_ACTIVE),
-            Operation::StreamSnapshot(_) | Operation::StreamRestore(_) | Operation::Unknown => {
-                Err(error::BAD_REQUEST)
-            }
+            Operation::StreamSnapshot(_) | Operation::StreamRestore(_) => Err(error::BAD_REQUEST),
+            // Of clusters, or of nothing.
+            operation => match request::cluster_refusal(operation).flatten() {
+                Some(error) => Err(error),
+                None => Ok(Answer::Elsewhere),
+            },
         }
     }
 

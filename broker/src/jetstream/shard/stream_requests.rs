@@ -100,13 +100,14 @@ impl Shard {
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
         let request = request::stream_config(arrival.payload, self.options.strict)?;
-        if request.config.name != name {
+        let config = self.check_config(arrival.account, request.config, request.pedantic)?;
+        if config.name != name {
             return Err(error::STREAM_MISMATCH);
         }
         let id = self.stream_id(arrival.account, name)?;
-        let config = self.check_config(arrival.account, request.config, request.pedantic)?;
         let config = self.streams[id as usize].stream.config.check_update(config)?;
         self.check_overlap(arrival.account, &config)?;
+        self.check_consumers(id, &config)?;
         self.change_stream(now, id, config)?;
         let body = self.describe_stream(now, id);
         Ok(Answer::Json(response::granted(operation, body)))
@@ -137,7 +138,14 @@ impl Shard {
         let request = ListRequest::of_streams(operation, arrival.payload, self.options.strict)?;
         let ids = self.streams_asked_for(arrival.account, &request);
         let (paged, range) = Paged::new(ids.len(), request.offset, LIST_MAX);
-        let infos = ids[range].iter().map(|id| self.describe_stream(now, *id)).collect();
+        let infos = ids[range]
+            .iter()
+            .map(|id| {
+                // The versions of the server are in single answers only.
+                let config = self.streams[*id as usize].stream.config.clone();
+                StreamInfo { config, ..self.describe_stream(now, *id) }
+            })
+            .collect();
         let body = StreamList { paged, streams: infos, ..StreamList::default() };
         Ok(Answer::Json(response::granted(operation, body)))
     }
@@ -173,6 +181,11 @@ impl Shard {
             found.sort_unstable();
             let range;
             (paged, range) = Paged::new(found.len(), request.offset, SUBJECT_DETAILS_MAX);
+            if found.is_empty() {
+                paged = Paged::default();
+            } else {
+                paged.offset = request.offset;
+            }
             info.state.subjects = found.drain(range).collect();
         }
         let body = StreamInfoBody { paged, info: Some(info) };
@@ -256,6 +269,27 @@ impl Shard {
         Ok(config)
     }
 
+    /// Whether the consumers of a stream keep within the limits of a new configuration.
+    fn check_consumers(&self, id: u32, config: &StreamConfig) -> Result<(), ApiError> {
+        let limits = &config.consumer_limits;
+        let breaks = |value: i64, most: i64| most > 0 && value > most;
+        let offenders: Vec<&str> = self.streams[id as usize]
+            .consumers
+            .iter()
+            .filter(|(_, id)| {
+                let consumer = &self.consumers[**id as usize].config;
+                breaks(consumer.max_ack_pending, limits.max_ack_pending)
+                    || breaks(consumer.inactive_threshold_ns, limits.inactive_threshold_ns)
+            })
+            .map(|(name, _)| &**name)
+            .collect();
+        if offenders.is_empty() {
+            return Ok(());
+        }
+        let text = format!("change to limits violates consumers: {}", offenders.join(", "));
+        Err(error::stream_update(text))
+    }
+
     fn check_new_stream(&self, account: u32, config: &StreamConfig) -> Result<(), ApiError> {
         let limits = self.account_limits();
         let count = self.accounts[account as usize].by_name.len();
@@ -300,8 +334,10 @@ impl Shard {
         let entry = &mut self.streams[id as usize];
         let (account, name) = (entry.stream.account, entry.stream.name.clone());
         entry.stream.update(config);
+        entry.stream.limit_all_subjects();
         self.subscribe_stream(id);
         self.settle(now, id);
+        self.tell_consumers_of_purge(now, id);
         self.mark_stream(id);
         let event = AdvisoryEvent::StreamAction { stream: &name, action: Action::Modify };
         self.advise(now, account, &event);

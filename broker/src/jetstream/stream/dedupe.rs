@@ -53,11 +53,6 @@ impl Dedupe {
             self.order.pop_front();
         }
     }
-
-    /// Forgets everything: the stream was purged.
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
 }
 
 #[cfg(test)]

@@ -135,11 +135,19 @@ impl Stream {
     /// In words: the filter is no filter, or the log is finished.
     pub fn purge(&mut self, filter: &str, below: u64, keep: u64) -> Result<u64, String> {
         let failed = |error: fulmar_storage::Error| error.to_string();
+        if below > self.store.last_sequence() + 1 && filter.is_empty() {
+            // What comes next is numbered from there on.
+            self.store.skip_to(below).map_err(failed)?;
+        }
         let last = self.store.last_sequence();
         let end = if below > 0 { below.min(last + 1) } else { last + 1 };
         let filters = match filter {
             "" | ">" => Filters::all(),
-            filter => Filters::parse([filter.as_bytes()]).map_err(|error| error.to_string())?,
+            filter => match Filters::parse([filter.as_bytes()]) {
+                Ok(filters) => filters,
+                // No subject is like that.
+                Err(_) => return Ok(0),
+            },
         };
         if filters.is_all() {
             let mut front = end;
@@ -157,9 +165,6 @@ impl Stream {
                 }
             }
             let purged = self.store.truncate_front(front).map_err(failed)?.messages;
-            if self.store.messages() == 0 {
-                self.dedupe.clear();
-            }
             return Ok(purged);
         }
         let total = self.store.count_matching(&filters, 0, last);
@@ -173,6 +178,28 @@ impl Stream {
             next = self.store.next_matching(&filters, sequence + 1);
         }
         Ok(self.store.delete_many(&sequences).map_err(failed)?.messages)
+    }
+
+    /// Takes away what is too much of each subject: the configuration has changed.
+    pub fn limit_all_subjects(&mut self) {
+        let Some(max) = limit(self.config.max_msgs_per_subject) else { return };
+        let mut gone = Vec::new();
+        for (subject, state) in self.store.subjects_matching(&Filters::all()) {
+            let Some(excess) = state.count.checked_sub(max).filter(|excess| *excess > 0) else {
+                continue;
+            };
+            let Ok(filters) = Filters::parse([subject]) else { continue };
+            let mut next = Some(state.first);
+            for _ in 0..excess {
+                let Some(sequence) = next else { break };
+                gone.push(sequence);
+                next = self.store.next_matching(&filters, sequence + 1);
+            }
+        }
+        gone.sort_unstable();
+        if let Err(error) = self.store.delete_many(&gone) {
+            tracing::error!("stream {}: {error}", self.name);
+        }
     }
 
     /// Deletes one message; `erase` overwrites it on the disk. Answers whether it was there.

@@ -134,6 +134,7 @@ impl Stream {
         created_unix_ns: i64,
         durability: Durability,
         store: Store<AnyDisk>,
+        domain: Option<&str>,
     ) -> Self {
         let visible = store.visible_sequence();
         let mut stream = Self {
@@ -147,7 +148,7 @@ impl Stream {
             is_committing: false,
             visible,
             last_unix_ns: 0,
-            ack_head: format!("{{\"stream\":\"{name}\",\"seq\":").into_bytes(),
+            ack_head: ack_head(name, domain),
             subject_transform: None,
             scratch: Vec::new(),
             store,
@@ -335,4 +336,10 @@ impl Stream {
         let record = self.store.read(sequence).ok()??;
         Some(record.timestamp_ns())
     }
+}
+
+/// What stands before the sequence in a PubAck.
+fn ack_head(name: &str, domain: Option<&str>) -> Vec<u8> {
+    let domain = domain.map_or(String::new(), |domain| format!("\"domain\":\"{domain}\","));
+    format!("{{\"stream\":\"{name}\",{domain}\"seq\":").into_bytes()
 }

@@ -103,14 +103,23 @@ impl Stream {
         }
         let mut kind = Kind::Stored;
         if !incoming.headers.is_empty() {
+            if headers.increment.is_some() && !config.allow_msg_counter {
+                return Err(error::MESSAGE_INCR_DISABLED.into());
+            }
             if headers.expected_stream.is_some_and(|name| *name != *self.name.as_bytes()) {
                 return Err(error::STREAM_NOT_MATCH.into());
             }
+            if headers.ttl.is_some() && !config.allow_msg_ttl {
+                return Err(error::MESSAGE_TTL_DISABLED.into());
+            }
             self.check_expected_subject_sequence(subject, headers)?;
-            if let Some(expected) = headers.expected_last_sequence.and_then(number)
-                && expected != self.store.last_sequence()
+            if let Some(expected) = headers.expected_last_sequence
+                && number(expected) != Some(self.store.last_sequence())
             {
                 return Err(error::stream_wrong_last_sequence(self.store.last_sequence()).into());
+            }
+            if headers.schedule.is_some() && !self.config.allow_msg_schedules {
+                return Err(error::MESSAGE_SCHEDULES_DISABLED.into());
             }
             if headers.stream_source.is_some() {
                 return Err(error::MESSAGE_SOURCE_HDR_NOT_ALLOWED.into());
@@ -151,7 +160,7 @@ impl Stream {
         headers: &PublishHeaders<'_>,
     ) -> Result<(), Refusal> {
         let other = headers.expected_last_subject_sequence_subject;
-        let Some(expected) = headers.expected_last_subject_sequence.and_then(number) else {
+        let Some(expected) = headers.expected_last_subject_sequence else {
             if other.is_some() {
                 return Err(error::STREAM_EXPECTED_LAST_SEQ_PER_SUBJECT_INVALID.into());
             }
@@ -166,7 +175,7 @@ impl Stream {
                 })
                 .unwrap_or(0),
         };
-        if last == expected {
+        if number(expected) == Some(last) {
             return Ok(());
         }
         Err(error::stream_wrong_last_sequence(last).into())
@@ -176,7 +185,7 @@ impl Stream {
         if !self.config.allow_rollup_hdrs || self.config.deny_purge {
             return Err(error::stream_rollup_failed("rollup not permitted").into());
         }
-        match rollup {
+        match &rollup.to_ascii_lowercase()[..] {
             b"sub" => Ok(Kind::RollupSubject),
             b"all" => Ok(Kind::RollupAll),
             other => {
@@ -206,7 +215,9 @@ impl Stream {
             payload: incoming.payload,
             timestamp_ns: 0,
         });
-        if !replaces_one && is_over(config.max_bytes, self.store.bytes() + size) {
+        let bytes = self.store.bytes() + size;
+        if !replaces_one && u64::try_from(config.max_bytes).is_ok_and(|max| max > 0 && bytes > max)
+        {
             return Err(error::stream_store_failed("maximum bytes exceeded").into());
         }
         Ok(())

@@ -7,6 +7,8 @@ pub mod error;
 pub mod json;
 pub mod limits;
 pub mod metadata;
+#[cfg(test)]
+mod recorded;
 pub mod request;
 pub mod response;
 pub mod stream_config;

@@ -120,11 +120,10 @@ pub fn validate(source: &str, destination: &str) -> Result<(), String> {
             return Err(refused("invalid transform", token));
         }
         if is_function(token) {
-            // `left` and `right` are functions, but this check has never known them.
-            match Function::name(token) {
-                Some("left" | "right") | None => return Err(refused("unknown function", token)),
-                Some(_) => continue,
+            if Function::call(token).is_none() {
+                return Err(refused("unknown function", token));
             }
+            continue;
         }
         if token == ">" {
             is_over = true;
@@ -200,10 +199,6 @@ impl<'a> Function<'a> {
         let written = name.trim_ascii_end();
         let (name, _) = NAMES.iter().find(|(_, words)| is_written(written, words))?;
         Some((name, arguments))
-    }
-
-    fn name(token: &str) -> Option<&'static str> {
-        Function::call(token).map(|(name, _)| name)
     }
 
     fn parse(token: &'a str) -> Result<Self, String> {
@@ -479,11 +474,6 @@ mod tests {
         check("foo.>", "a.>.b", "invalid mapping destination: invalid transform in b");
         check("foo", "a b", "invalid mapping destination: invalid transform");
         check("*", "{{x(1)}}", "invalid mapping destination: unknown function in {{x(1)}}");
-        check(
-            "*",
-            "{{left(1,2)}}",
-            "invalid mapping destination: unknown function in {{left(1,2)}}",
-        );
         check(
             "*",
             "{{wildcard(2)}}",

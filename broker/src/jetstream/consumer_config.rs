@@ -545,7 +545,9 @@ impl ConsumerConfig {
         if old.max_waiting != new.max_waiting {
             return Err(error::consumer_create("max waiting can not be updated"));
         }
-        if !old.is_durable() && new.inactive_threshold_ns <= 0 {
+        // What was durable and is no longer keeps having no threshold.
+        let changed = new.inactive_threshold_ns != old.inactive_threshold_ns;
+        if changed && !old.is_durable() && new.inactive_threshold_ns <= 0 {
             new.inactive_threshold_ns = INACTIVE_THRESHOLD_NS;
         }
         new.pause_until = new.pause_until.map(Timestamp::in_utc);

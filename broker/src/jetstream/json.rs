@@ -246,7 +246,7 @@ impl Place<'_> {
     /// What Go calls the elements, if the list here says what Go calls it.
     fn element_type(&self) -> Option<&'static str> {
         match self.parent?.step {
-            Step::Field(_, named) => named?.strip_prefix("[]"),
+            Step::Field(_, named) => Some(named?.strip_prefix("[]")?.trim_start_matches('*')),
             _ => None,
         }
     }

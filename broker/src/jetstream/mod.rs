@@ -15,6 +15,8 @@ pub mod limits;
 pub mod message_ttl;
 pub mod metadata;
 pub mod post;
+#[cfg(test)]
+mod recorded;
 pub mod request;
 pub mod response;
 pub mod schedule;

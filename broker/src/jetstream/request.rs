@@ -638,7 +638,8 @@ struct WrittenPull {
 }
 
 impl Object for WrittenPull {
-    const GO_NAME: &'static str = "JSApiConsumerGetNextRequest";
+    // nats-server reads into a pointer to a pointer here, and that has no name.
+    const GO_NAME: &'static str = "";
     const GO_TYPE: &'static str = "server.JSApiConsumerGetNextRequest";
 
     fn member(

@@ -113,10 +113,7 @@ impl Shard {
     ) -> Result<Answer, ApiError> {
         request::require_empty(arrival.payload)?;
         let id = self.consumer_id(arrival.account, stream, consumer)?;
-        let mut info = self.describe_consumer(now, id);
-        let live = self.post.shared().live();
-        info.cluster =
-            Some(response::ClusterInfo { name: None, leader: Some(live.info.server_name.clone()) });
+        let info = self.describe_consumer(now, id);
         Ok(Answer::Json(response::granted(operation, info)))
     }
 

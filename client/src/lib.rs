@@ -48,6 +48,7 @@ mod error;
 mod event;
 mod headers;
 pub mod jetstream;
+pub mod kv;
 mod message;
 mod options;
 mod server_addr;

@@ -26,14 +26,14 @@ async fn setup() -> (JetStreamServer, Context) {
 
 async fn pull_consumer(stream: &Stream, name: &str) -> PullConsumer {
     let config = pull::Config { durable_name: Some(name.to_owned()), ..Default::default() };
-    stream.create_consumer(config).await.unwrap()
+    stream.create_consumer(config).await.expect("it is made")
 }
 
 /// Waits until the consumer knows of so many messages: a stream answers to a publisher before
 /// its consumers have heard of the message.
 async fn pending<T>(consumer: &Consumer<T>, count: u64) {
     within("the consumer knows of the messages", async {
-        while consumer.info().await.unwrap().num_pending != count {
+        while consumer.info().await.expect("it is there").num_pending != count {
             tokio::task::yield_now().await;
         }
     })

@@ -32,7 +32,7 @@
 //! * [`stream::Stream`]: ask, read, purge, and make consumers.
 //! * [`consumer::Consumer`]: messages, one at a time, in batches, or on and on;
 //!   [`consumer::ordered`] reads without gaps and without acknowledgements.
-//! * [`Message`]: acknowledge.
+//! * [`Message`], which is acknowledged.
 //!
 //! # Bounds
 //!

@@ -1196,15 +1196,52 @@ mod tests {
     }
 
     #[test]
+    fn streams() {
+        let jetstream = |text: &str| {
+            let loaded = load_text(text).unwrap_or_else(|problems| panic!("{}", show(&problems)));
+            loaded.options.jetstream
+        };
+        for off in ["", "jetstream: false", "jetstream: disabled", "jetstream {enabled: false}"] {
+            assert_eq!(jetstream(off), None, "{off}");
+        }
+        for on in
+            ["jetstream: true", "jetstream: enabled", "jetstream {}", "jetstream {enable: yes}"]
+        {
+            assert!(jetstream(on).is_some(), "{on}");
+        }
+        let of = |text: &str| jetstream(&format!("jetstream {{{text}}}")).expect("it is on");
+        assert_eq!(of("store_dir: /a").store_dir.to_str(), Some("/a"));
+        assert_eq!(of("}\nstore_dir: /b\n#").store_dir.to_str(), Some("/b"));
+        assert_eq!(of("}\nstore_dir: /b\njetstream {store: /a").store_dir.to_str(), Some("/a"));
+        assert_eq!(
+            (of("max_mem: \"10G\"").memory_bytes_max, of("max_file: 7").storage_bytes_max),
+            (10 << 30, 7)
+        );
+        assert!(of("").memory_bytes_max > 0 && of("").storage_bytes_max > 0);
+        assert_eq!(of("sync_interval: always").sync_interval, None);
+        assert_eq!(of("sync: \"2m\"").sync_interval, Some(Duration::from_secs(120)));
+        assert_eq!(of("").sync_interval, None, "on the disk before it is acknowledged");
+        assert_eq!(
+            (of("domain: hub").domain.as_deref(), of("strict: false").strict),
+            (Some("hub"), false)
+        );
+        let limits =
+            of("limits {max_ack_pending: 5, max_request_batch: 6, duplicate_window: \"1m\"}")
+                .limits;
+        assert_eq!(
+            (limits.ack_pending_max, limits.request_batch_max, limits.duplicate_window_ns),
+            (5, 6, 60_000_000_000)
+        );
+        check_error("jetstream: foo", "1:12", "must be enabled, disabled, true, false or a block");
+        check_error("jetstream {max_mem: 10X}", "1:21", "must be a number of bytes");
+        check_error("jetstream {store_dirr: x}", "1:12", "store_dir");
+        check_error("jetstream {cipher: aes}", "1:12", "is not served yet by this version");
+        check_error("jetstream {limits {foo: 1}}", "1:20", "foo");
+    }
+
+    #[test]
     fn options_that_are_not_served() {
         for text in [
-            "jetstream: true",
-            "jetstream: enabled",
-            "jetstream {}",
-            "jetstream {store_dir: x}",
-            "jetstream: foo",
-            "store_dir: x",
-            "storedir: x",
             "default_js_domain {a: b}",
             "feature_flags {x: true}",
             "tls {}",
@@ -1267,10 +1304,6 @@ mod tests {
             check_error(text, place, "is not served yet by this version");
         }
         for text in [
-            "jetstream: false",
-            "jetstream: disabled",
-            "jetstream {enabled: false}",
-            "store_dir: \"\"",
             "feature_flags {x: false}",
             "feature_flags {}",
             "allow_non_tls: false",

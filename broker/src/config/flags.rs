@@ -858,12 +858,19 @@ mod tests {
     }
 
     #[test]
+    fn flags_of_streams() {
+        check("-js", |settings| settings.jetstream = Some(true));
+        check("--jetstream=false", |settings| settings.jetstream = Some(false));
+        check("-js -sd x", |settings| {
+            (settings.jetstream, settings.store_dir) = (Some(true), Some("x".into()));
+        });
+        check_error("-js=x", "invalid value \"x\" for flag -js: write true or false");
+    }
+
+    #[test]
     fn flags_of_features_that_are_not_served() {
-        check_error("-js", "-js: JetStream is not served yet by this version");
-        check_error("-js -sd x --tls", "-js, -sd: JetStream is not served yet by this version");
+        check_error("--tls", "-tls: TLS is not served yet by this version");
         for line in [
-            "--jetstream",
-            "--store_dir=x",
             "--tls",
             "--tlscert x",
             "--tlskey x",
@@ -885,9 +892,9 @@ mod tests {
             assert!(matches!(error, FlagError::NotServed { .. }), "{line}: {error}");
         }
         // Their values are checked, and asking for nothing is granted.
-        check_error("-js=x", "invalid value \"x\" for flag -js: write true or false");
+        check_error("--tls=x", "invalid value \"x\" for flag -tls: write true or false");
         check_error("-ms x", "invalid value \"x\" for flag -ms: not a whole number");
-        for line in ["-js=false", "-sd=", "--tls=false", "--routes=", "--profile 0", "-ms 0"] {
+        for line in ["--tls=false", "--routes=", "--profile 0", "-ms 0"] {
             check(line, |_| ());
         }
     }

@@ -89,7 +89,7 @@
 //!      12     1  kind: 1 message, 2 marker, 3 deletion; never 0
 //!      13     1  flags, of a message. Bit 0: the sequences behind the message before were left
 //!                out on purpose; bit 1: the next message belongs to the same batch; bit 2: the
-//!                one before does
+//!                one before does. Of a deletion, bit 0: the messages are overwritten behind it
 //!      14     2  length of the subject
 //!      16     4  length of the headers
 //!      20     4  head checksum of the record before, over the bounds of segments too
@@ -121,6 +121,8 @@
 //!      64     8  identity of the segment and
 //!      72     8  offset up to where everything was known to be synced
 //!      80    16  a number for the start of the machine in which it was made; 0: not known
+//!      96     8  identity of the segment and
+//!     104     8  offset before which every deletion that overwrites is carried out and synced
 //! ```
 //!
 //! A deletion has neither subject nor headers. Its payload is ranges of sequences, each the
@@ -128,6 +130,10 @@
 //! seven bits a byte, the least first, the eighth bit saying that more follows. A range that
 //! starts with 0, which is the sequence of no message, moves the front to its end. Deletions
 //! gather until a commit is taken.
+//!
+//! A message that is erased keeps its head, so that what follows is still chained to it, and its
+//! body is overwritten with zeros when the deletion is durable. This is the only time that bytes
+//! change that were synced.
 //!
 //! Which message is where, and how many there are, is derived from the records at each opening:
 //! four bytes of memory a message, and a bit for one that is deleted.
@@ -143,6 +149,7 @@
 //! | in the middle of an atomic batch | some of its messages | drops them, and notes that in the next marker |
 //! | while a new segment is begun | one segment without its end and the next without its start | the same |
 //! | while messages are deleted | some of them | deletes nothing more by itself |
+//! | while messages are erased | them whole, or with any of their sectors zero | goes on with it |
 //! | while segments are removed | any of them | [`Log::take_background`] removes the rest |
 //! | while opening | what was there before | the same again |
 //!

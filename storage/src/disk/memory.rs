@@ -162,6 +162,11 @@ impl DiskFile for MemoryFile {
         Err(io::ErrorKind::InvalidInput.into())
     }
 
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let contents = self.contents.as_mut().expect("a file that is open has its contents");
+        contents.overwrite(offset, bytes)
+    }
+
     fn sync(&self) -> io::Result<()> {
         Ok(())
     }
@@ -206,6 +211,23 @@ impl Contents {
     }
 }
 
+impl Contents {
+    /// Over bytes that were written, in as many extents as they are.
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut at = self.extents.partition_point(|extent| extent.end() <= offset);
+        let (mut offset, mut rest) = (offset, bytes);
+        while !rest.is_empty() {
+            let extent = self.extents.get_mut(at).filter(|extent| extent.offset <= offset);
+            let extent = extent.ok_or(io::ErrorKind::InvalidInput)?;
+            let start = usize::try_from(offset - extent.offset).expect("it is in the extent");
+            let length = rest.len().min(extent.bytes.len() - start);
+            extent.bytes[start..start + length].copy_from_slice(&rest[..length]);
+            (offset, rest, at) = (offset + length as u64, &rest[length..], at + 1);
+        }
+        Ok(())
+    }
+}
+
 impl Extent {
     fn end(&self) -> u64 {
         self.offset + self.bytes.len() as u64
@@ -235,6 +257,11 @@ impl Extents {
         }
         let (part, place) = place(at);
         self.parts[part].get()?[place].get()
+    }
+
+    fn get_mut(&mut self, at: usize) -> Option<&mut Extent> {
+        let (part, place) = place(at);
+        self.parts[part].get_mut()?[place].get_mut()
     }
 
     fn end(&self) -> u64 {
@@ -295,8 +322,12 @@ mod tests {
     #[test]
     fn a_file_lives_until_it_is_removed_and_dropped() {
         let disk = MemoryDisk::new();
-        let file = disk.create_zeroed("one", 4_096).unwrap();
-        file.write_at(0, b"hello").unwrap();
+        let mut file = disk.create_zeroed("one", 4_096).unwrap();
+        file.write_at(0, b"hel").unwrap();
+        file.write_at(3, b"xx").unwrap();
+        file.overwrite(2, b"llo").unwrap();
+        let beyond = file.overwrite(4, b"o!").unwrap_err();
+        assert_eq!(beyond.kind(), io::ErrorKind::InvalidInput);
         assert_eq!(disk.open("one").unwrap_err().kind(), io::ErrorKind::ResourceBusy);
         drop(file);
         let file = disk.open("one").unwrap();

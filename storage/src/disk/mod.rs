@@ -72,8 +72,9 @@ pub trait Disk: Clone + Send + 'static {
 
 /// A file whose length never changes while it is open.
 ///
-/// It has one mark, `published`: bytes below are never written again and may be borrowed, bytes
-/// above may be written and are only copied out.
+/// It has one mark, `published`: bytes below are written again only by who has the file alone, so
+/// they may be borrowed; bytes above may be written and are only copied out. At one time a file is
+/// open once.
 pub trait DiskFile: Send + Sync + 'static {
     /// Its length in bytes.
     fn bytes(&self) -> u64;
@@ -85,6 +86,14 @@ pub trait DiskFile: Send + Sync + 'static {
     /// [`io::ErrorKind::InvalidInput`]: below the mark or behind the end. Otherwise what the disk
     /// said; then nobody knows how much was written.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Writes below the mark, which nobody else can have borrowed: who has a `&mut` has it alone.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`]: behind the end. Otherwise what the disk said; then nobody
+    /// knows how much was written.
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Makes everything written before durable.
     ///

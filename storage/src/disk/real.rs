@@ -172,6 +172,13 @@ impl DiskFile for RealFile {
         self.file.write_all_at(bytes, offset)
     }
 
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if offset.saturating_add(bytes.len() as u64) > self.bytes {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.file.write_all_at(bytes, offset)
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
@@ -223,6 +230,10 @@ mod tests {
         file.write_at(5, b" world").unwrap();
         file.publish(11);
         assert_eq!(&*file.read(0..11).unwrap(), b"hello world");
+        let mut file = file;
+        file.overwrite(0, b"HE").unwrap();
+        assert_eq!(&*file.read(0..11).unwrap(), b"HEllo world");
+        assert_eq!(file.overwrite(8_190, b"xyz").unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 
     #[test]

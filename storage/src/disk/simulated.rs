@@ -211,6 +211,24 @@ impl State {
         Ok(self.fail_sync_at.filter(|(number, _)| *number == self.syncs).map(|(_, kind)| kind))
     }
 
+    fn write(&mut self, id: u64, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.check_power()?;
+        self.writes += 1;
+        let failure = self.fail_write_at.filter(|(number, _)| *number == self.writes);
+        let image = self.files.get_mut(&id).expect("an open file has an image");
+        let start = usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let end = start.saturating_add(bytes.len());
+        if end > image.written.len() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let reached = if failure.is_some() { bytes.len() / 2 } else { bytes.len() };
+        image.written[start..start + reached].copy_from_slice(&bytes[..reached]);
+        if reached > 0 {
+            image.unsynced.extend(start / SECTOR_BYTES..(start + reached).div_ceil(SECTOR_BYTES));
+        }
+        failure.map_or(Ok(()), |(_, kind)| Err(kind.into()))
+    }
+
     fn sync_file(&mut self, id: u64) -> io::Result<()> {
         let failure = self.begin_sync()?;
         let image = self.files.get_mut(&id).expect("an open file has an image");
@@ -306,22 +324,14 @@ impl DiskFile for SimulatedFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.disk.state();
-        state.check_power()?;
-        state.writes += 1;
-        let failure = state.fail_write_at.filter(|(number, _)| *number == state.writes);
-        let image = state.files.get_mut(&self.id).expect("an open file has an image");
-        let start = usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let end = start.saturating_add(bytes.len());
-        if offset < image.published || end > image.written.len() {
+        if offset < self.published() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let reached = if failure.is_some() { bytes.len() / 2 } else { bytes.len() };
-        image.written[start..start + reached].copy_from_slice(&bytes[..reached]);
-        if reached > 0 {
-            image.unsynced.extend(start / SECTOR_BYTES..(start + reached).div_ceil(SECTOR_BYTES));
-        }
-        failure.map_or(Ok(()), |(_, kind)| Err(kind.into()))
+        self.disk.state().write(self.id, offset, bytes)
+    }
+
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.disk.state().write(self.id, offset, bytes)
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -3,9 +3,8 @@
 //! It refuses to know the disk, but for the preparing of a segment that nobody prepared ahead.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use super::commit::{Place, Write};
+use super::commit::{Batch, Place};
 use super::{Log, Message};
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
@@ -255,7 +254,7 @@ impl<D: Disk> Log<D> {
     ) -> Result<(), Error> {
         let mut filling = self.filling();
         let mut rolls = 0;
-        for record in records.clone().chain(self.planned_deletion()) {
+        for record in records.clone().chain(self.planned_deletions()) {
             match filling.placement(record) {
                 Placement::Here => {}
                 Placement::BehindMarker => {
@@ -345,11 +344,11 @@ impl<D: Disk> Log<D> {
         });
     }
 
-    pub(super) fn push_deletion(&mut self, body: &[u8]) {
+    pub(super) fn push_deletion(&mut self, flags: u8, body: &[u8]) {
         self.place(planned_deletion(body.len()));
         let frame = Frame {
             kind: Kind::Deletion,
-            flags: 0,
+            flags,
             previous: self.chain,
             sequence: self.next_sequence,
             timestamp_ns: 0,
@@ -360,6 +359,7 @@ impl<D: Disk> Log<D> {
 
     pub(super) fn push_marker(&mut self, kind: MarkerKind) {
         let active = self.active();
+        let (erased_segment, erased_bytes) = self.erasing.done_before(self.durable);
         let mut marker = Marker {
             closed: kind == MarkerKind::Closed,
             cut: matches!(kind, MarkerKind::Cut | MarkerKind::Start { cut: true }),
@@ -369,6 +369,8 @@ impl<D: Disk> Log<D> {
             durable_segment: self.durable.segment,
             durable_bytes: self.durable.bytes,
             boot: self.boot,
+            erased_segment,
+            erased_bytes,
             ..Marker::default()
         };
         if matches!(kind, MarkerKind::Start { .. }) {
@@ -406,20 +408,18 @@ impl<D: Disk> Log<D> {
     ) {
         let Kept { segment, index, .. } =
             self.kept.back_mut().expect("there is a segment to append to");
-        if self.batches.back().is_none_or(|batch| batch.segment.id != segment.id) {
-            let bytes = Arc::new(std::mem::take(&mut self.buffer));
-            let (segment, offset) = (segment.clone(), self.end);
-            self.batches.push_back(Write { segment, offset, bytes });
+        if self.batches.back().is_none_or(|batch| batch.segment != segment.id) {
+            let bytes = std::mem::take(&mut self.buffer);
+            self.batches.push_back(Batch { segment: segment.id, offset: self.end, bytes });
         }
         let batch = self.batches.back_mut().expect("it was just put there");
-        let out = Arc::get_mut(&mut batch.bytes).expect("an open batch is not shared");
-        let bytes_before = out.len();
-        self.chain = put(out, segment, index);
-        let bytes = (out.len() - bytes_before) as u64;
+        let bytes_before = batch.bytes.len();
+        self.chain = put(&mut batch.bytes, segment, index);
+        let bytes = (batch.bytes.len() - bytes_before) as u64;
         self.end += bytes;
         self.unwritten_bytes += bytes;
         self.closed = false;
-        debug_assert_eq!(batch.end(), self.end);
+        debug_assert_eq!(batch.offset + batch.bytes.len() as u64, self.end);
         debug_assert!(self.end <= segment.file.bytes(), "a record fits its segment");
     }
 

@@ -69,7 +69,8 @@ impl<D: Disk> Log<D> {
     /// marker left, one flipped bit in it would have the sequences start anew. Who reads a removed
     /// segment goes on reading it.
     pub fn take_background(&mut self) -> Option<BackgroundJob<D>> {
-        if self.finished.is_some() {
+        // If it fails, the log is finished.
+        if self.finished.is_some() || self.erase_some().is_err() {
             return None;
         }
         if self.spares.is_empty() && !self.preparing && !self.prepare_failed {

@@ -371,6 +371,70 @@ fn a_marker_comes_every_64_kib_and_leads_behind_a_lost_start() {
 }
 
 #[test]
+fn erased_bytes_are_gone_from_the_disk_and_nothing_else_is() {
+    let disk = SimulatedDisk::new();
+    let (mut log, _) = open(&disk);
+    append_durable(&mut log, 1..200);
+    let holds = |disk: &SimulatedDisk, text: &str| {
+        let files = crate::support::files(disk);
+        let padded = format!("{text}\0");
+        files
+            .values()
+            .any(|bytes| bytes.windows(padded.len()).any(|part| part == padded.as_bytes()))
+    };
+    let located = log.locate(150).unwrap().unwrap();
+    append_one(&mut log, "secret").unwrap();
+    assert_eq!(log.erase(&[10, 11, 150, 200, 1_000]).unwrap(), 4);
+    assert!(log.read(10).unwrap().is_none() && log.read_accepted(200).unwrap().is_none());
+    assert!(holds(&disk, "message 10"), "it is not durable yet that it is deleted");
+    log.commit(true).unwrap();
+    assert!(!holds(&disk, "message 10") && !holds(&disk, "message 11"));
+    assert!(!holds(&disk, "secret"));
+    assert!(holds(&disk, "message 150"), "somebody reads in its segment");
+    assert_eq!(located.read().unwrap().payload(), b"message 150");
+    drop(located);
+    log.run_background().unwrap();
+    assert!(!holds(&disk, "message 150"));
+    log.commit(true).unwrap();
+    let after = disk.after_power_cut(|| false);
+    assert!(!holds(&after, "message 10") && !holds(&after, "message 150"));
+    let (log, report) = open(&after);
+    assert!(report.damage.is_empty(), "{report:?}");
+    let left: Vec<u64> = payloads(&log).into_iter().map(|(sequence, _)| sequence).collect();
+    let expected: Vec<u64> =
+        (1..200).filter(|sequence| ![10, 11, 150].contains(sequence)).collect();
+    assert_eq!(left, expected);
+}
+
+#[test]
+fn erasing_that_a_crash_stopped_goes_on() {
+    let disk = SimulatedDisk::new();
+    let (mut log, _) = open(&disk);
+    append_durable(&mut log, 1..10);
+    let keeps_it = log.locate(1).unwrap().unwrap();
+    log.erase(&[3]).unwrap();
+    log.commit(true).unwrap();
+    drop(log);
+    let found = |disk: &SimulatedDisk| {
+        let (_, bytes) = crate::support::files(disk).pop_first().unwrap();
+        bytes.windows(9).any(|part| part == b"message 3")
+    };
+    assert!(found(&disk), "nothing was overwritten while it was read");
+    drop(keeps_it);
+    let disk = disk.after_power_cut(|| false);
+    let (mut log, report) = open(&disk);
+    assert!(report.damage.is_empty());
+    log.run_background().unwrap();
+    assert!(!found(&disk));
+    log.close().unwrap();
+    let writes = disk.writes();
+    let (mut log, report) = open(&disk.after_kill());
+    assert!(report.damage.is_empty() && report.closed, "{report:?}");
+    log.run_background().unwrap();
+    assert_eq!((payloads(&log).len(), disk.writes()), (8, writes), "it is not done again");
+}
+
+#[test]
 fn a_relaxed_log_leaves_sequences_out_only_after_the_machine_stopped() {
     let disk = SimulatedDisk::new();
     let (mut log, _) = Log::open(disk.clone(), relaxed(1_000)).unwrap();

@@ -2,14 +2,21 @@
 //!
 //! It knows tokens and wildcards. It refuses to know who wants the subjects, and what for.
 
+use std::cell::{RefCell, RefMut};
 use std::fmt;
 
 use fulmar_protocol::subject::{Filter, SubjectError, tokens};
 
+use crate::subjects::Memory;
+
 /// Subject filters, of which one has to match. None at all match every subject.
-#[derive(Clone, Default)]
+///
+/// A stream's index remembers in them what it found out about them. That does not change what
+/// they are: they are equal to filters that were never used, and a clone remembers nothing.
+#[derive(Default)]
 pub struct Filters {
     patterns: Vec<Pattern>,
+    memory: RefCell<Option<Box<Memory>>>,
 }
 
 /// One filter, taken apart as far as that makes matching quick.
@@ -55,7 +62,7 @@ impl Filters {
         if patterns.iter().any(|pattern| &*pattern.bytes == b">") {
             patterns.clear();
         }
-        Ok(Self { patterns })
+        Ok(Self { patterns, memory: RefCell::default() })
     }
 
     /// Whether they match a message of this subject.
@@ -74,7 +81,7 @@ impl Filters {
     }
 
     /// The filters, if none of them has a wildcard and there is one.
-    pub(crate) fn literals(&self) -> Option<impl Iterator<Item = &[u8]>> {
+    pub(crate) fn literals(&self) -> Option<impl ExactSizeIterator<Item = &[u8]>> {
         let literal = !self.is_all() && !self.patterns.iter().any(Pattern::has_wildcard);
         literal.then(|| self.iter())
     }
@@ -82,9 +89,27 @@ impl Filters {
     pub(crate) fn patterns(&self) -> &[Pattern] {
         &self.patterns
     }
+
+    /// What the index with this identity remembers.
+    pub(crate) fn memory(&self, identity: u64) -> RefMut<'_, Memory> {
+        RefMut::map(self.memory.borrow_mut(), |memory| {
+            &mut **memory.get_or_insert_with(|| Box::new(Memory::new(identity)))
+        })
+    }
+}
+
+impl Clone for Filters {
+    fn clone(&self) -> Self {
+        Self { patterns: self.patterns.clone(), memory: RefCell::default() }
+    }
 }
 
 impl Pattern {
+    /// The pattern that matches every subject.
+    pub(crate) fn everything() -> Self {
+        Self { bytes: Box::from(&b">"[..]), literal_bytes: 0, tail: Tail::Anything }
+    }
+
     fn new(filter: Filter<'_>) -> Self {
         let bytes = filter.as_bytes();
         let mut literal_bytes = 0;

@@ -46,9 +46,9 @@ impl<D: Disk> Store<D> {
     /// As [`Log::open`].
     pub fn open(disk: D, options: Options) -> Result<(Self, Recovery), Error> {
         let sizes = if disk.is_memory() { Sizes::Memory } else { Sizes::File };
-        let mut builder = Builder { index: SubjectIndex::new(), sizes };
+        let mut builder = Builder::new(sizes);
         let (log, recovery) = Log::open_with(disk, options, &mut builder)?;
-        let store = Self { log, index: builder.index, sizes };
+        let store = Self { log, index: builder.finish(), sizes };
         store.check();
         Ok((store, recovery))
     }
@@ -393,7 +393,7 @@ impl<D: Disk> Store<D> {
     ///
     /// A message cannot be read.
     pub fn recount(&self) -> Result<SubjectIndex, Error> {
-        let mut builder = Builder { index: SubjectIndex::new(), sizes: self.sizes };
+        let mut builder = Builder::new(self.sizes);
         let mut next = 0;
         while let Some(sequence) = self.log.first_at_or_after(next) {
             if let Some(record) = self.log.read_accepted(sequence)? {
@@ -403,7 +403,7 @@ impl<D: Disk> Store<D> {
             }
             next = sequence + 1;
         }
-        Ok(builder.index)
+        Ok(builder.finish())
     }
 
     /// The first message in a range that can be read, and its time.
@@ -419,10 +419,12 @@ impl<D: Disk> Store<D> {
     }
 
     fn note(&mut self, sequences: Range<u64>, batch: &[Message<'_>]) {
-        for (sequence, message) in sequences.zip(batch) {
-            let bytes = small(self.bytes_of(message));
-            self.index.append(sequence, message.subject, bytes);
-        }
+        let sizes = self.sizes;
+        self.index.append_many(sequences.zip(batch).map(|(sequence, message)| {
+            let Message { subject, headers, payload, .. } = message;
+            let bytes = sizes.of(subject.len(), headers.len(), payload.len());
+            (sequence, *subject, small(bytes))
+        }));
         self.check();
     }
 
@@ -435,12 +437,48 @@ impl<D: Disk> Store<D> {
 struct Builder {
     index: SubjectIndex,
     sizes: Sizes,
+    /// Messages that are not in the index yet, because many at once are quicker.
+    waiting: Vec<Waiting>,
+    subjects: Vec<u8>,
 }
 
+struct Waiting {
+    sequence: u64,
+    subject_end: usize,
+    bytes: u32,
+}
+
+const WAITING_MAX: usize = 256;
+
 impl Builder {
+    fn new(sizes: Sizes) -> Self {
+        let (waiting, subjects) = (Vec::with_capacity(WAITING_MAX), Vec::new());
+        Self { index: SubjectIndex::new(), sizes, waiting, subjects }
+    }
+
     fn add(&mut self, sequence: u64, subject: &[u8], headers_bytes: usize, payload_bytes: usize) {
-        let bytes = self.sizes.of(subject.len(), headers_bytes, payload_bytes);
-        self.index.append(sequence, subject, small(bytes));
+        let bytes = small(self.sizes.of(subject.len(), headers_bytes, payload_bytes));
+        self.subjects.extend_from_slice(subject);
+        self.waiting.push(Waiting { sequence, subject_end: self.subjects.len(), bytes });
+        if self.waiting.len() == WAITING_MAX {
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        let mut start = 0;
+        self.index.append_many(self.waiting.iter().map(|waiting| {
+            let subject = &self.subjects[start..waiting.subject_end];
+            start = waiting.subject_end;
+            (waiting.sequence, subject, waiting.bytes)
+        }));
+        self.waiting.clear();
+        self.subjects.clear();
+    }
+
+    fn finish(mut self) -> SubjectIndex {
+        self.settle();
+        self.index
     }
 }
 
@@ -451,6 +489,7 @@ impl Visitor for Builder {
     }
 
     fn deleted(&mut self, sequences: Range<u64>) {
+        self.settle();
         let mut next = sequences.start;
         while let Some(sequence) = self.index.next_from(next).filter(|at| *at < sequences.end) {
             self.index.remove(sequence);
@@ -459,6 +498,7 @@ impl Visitor for Builder {
     }
 
     fn front(&mut self, sequence: u64) {
+        self.settle();
         self.index.truncate_front(sequence);
     }
 }

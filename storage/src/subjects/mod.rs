@@ -8,16 +8,21 @@ mod names;
 mod paged;
 mod postings;
 mod rows;
+mod selection;
 mod slabs;
 mod table;
 
 use std::collections::BTreeMap;
+use std::hint::black_box;
 use std::ops::{AddAssign, ControlFlow};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::filters::Filters;
-use names::{Names, Number};
+use names::{MANY, Names, Number};
 use postings::{List, Postings};
 use rows::Rows;
+pub(crate) use selection::Memory;
+use slabs::NOWHERE;
 
 /// The messages of a stream by sequence and by subject.
 ///
@@ -30,6 +35,8 @@ pub struct SubjectIndex {
     postings: Postings,
     rows: Rows,
     bytes: u64,
+    /// Not that of any other index of this process, now or before.
+    identity: u64,
 }
 
 /// The messages of one subject.
@@ -52,6 +59,11 @@ pub struct Removed {
     pub bytes: u64,
 }
 
+/// With more filters than these, even if none has a wildcard, it pays to remember the matches.
+const LITERALS_MAX: usize = 16;
+/// Messages that are compared before subjects are looked for.
+const COMPARED_MIN: usize = 64;
+
 impl AddAssign for Removed {
     fn add_assign(&mut self, more: Self) {
         self.messages += more.messages;
@@ -61,7 +73,14 @@ impl AddAssign for Removed {
 
 impl Default for SubjectIndex {
     fn default() -> Self {
-        Self { names: Names::new(), postings: Postings::default(), rows: Rows::default(), bytes: 0 }
+        static IDENTITY_NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            names: Names::new(),
+            postings: Postings::default(),
+            rows: Rows::default(),
+            bytes: 0,
+            identity: IDENTITY_NEXT.fetch_add(1, Ordering::Relaxed),
+        }
     }
 }
 
@@ -78,11 +97,93 @@ impl SubjectIndex {
     /// The sequence is not above that of the last message, or the subject is longer than
     /// [`SUBJECT_BYTES_MAX`](crate::SUBJECT_BYTES_MAX).
     pub fn append(&mut self, sequence: u64, subject: &[u8], bytes: u32) {
-        assert!(self.last_sequence().is_none_or(|last| last < sequence), "sequences only grow");
         let number = self.names.find_or_insert(subject, List::EMPTY);
-        self.postings.push(self.names.get_mut(number), sequence);
-        self.rows.push(sequence, number, bytes);
-        self.bytes += u64::from(bytes);
+        self.push(sequence, number, bytes);
+    }
+
+    /// Adds messages behind all others: their sequences, subjects and sizes. If there are many
+    /// subjects, it takes a fraction of what adding each takes.
+    ///
+    /// # Panics
+    ///
+    /// As [`append`](Self::append).
+    pub fn append_many<'a>(&mut self, mut messages: impl Iterator<Item = (u64, &'a [u8], u32)>) {
+        loop {
+            let (mut group, mut names) = ([(0, NOWHERE, 0); MANY], [&[][..]; MANY]);
+            let mut count = 0;
+            for (sequence, subject, bytes) in messages.by_ref().take(MANY) {
+                (group[count], names[count]) = ((sequence, NOWHERE, bytes), subject);
+                count += 1;
+            }
+            if count < MANY / 8 {
+                for ((sequence, _, bytes), subject) in group.into_iter().zip(names).take(count) {
+                    self.append(sequence, subject, bytes);
+                }
+                return;
+            }
+            let numbers = self.names.find_many(&names);
+            for at in 0..count {
+                group[at].1 = numbers[at];
+                if numbers[at] == NOWHERE {
+                    group[at].1 = self.names.find_or_insert(names[at], List::EMPTY);
+                }
+            }
+            self.push_many(&group[..count]);
+        }
+    }
+
+    /// As [`append_many`](Self::append_many), of messages whose subjects were written down once
+    /// for all of them: sequence, place of the subject in `subjects`, and size.
+    ///
+    /// # Panics
+    ///
+    /// As [`append`](Self::append), or a message has no place in `subjects`.
+    pub fn append_listed<'a>(
+        &mut self,
+        subjects: impl IntoIterator<Item = &'a [u8]>,
+        messages: impl IntoIterator<Item = (u64, u32, u32)>,
+    ) {
+        let mut subjects = subjects.into_iter();
+        let (mut numbers, mut made) = (Vec::new(), Vec::new());
+        loop {
+            let mut names = [&[][..]; MANY];
+            let mut count = 0;
+            for subject in subjects.by_ref().take(MANY) {
+                names[count] = subject;
+                count += 1;
+            }
+            if count == 0 {
+                break;
+            }
+            for (name, number) in names.iter().zip(self.names.find_many(&names)).take(count) {
+                let mut number = number;
+                if number == NOWHERE {
+                    number = self.names.find_or_insert(name, List::EMPTY);
+                    made.push(number);
+                }
+                numbers.push(number);
+            }
+        }
+        let mut messages = messages.into_iter();
+        loop {
+            let mut group = [(0, NOWHERE, 0); MANY];
+            let mut count = 0;
+            for (sequence, subject, bytes) in messages.by_ref().take(MANY) {
+                group[count] = (sequence, numbers[subject as usize], bytes);
+                count += 1;
+            }
+            if count == 0 {
+                break;
+            }
+            self.push_many(&group[..count]);
+        }
+        made.sort_unstable();
+        made.dedup();
+        for number in made {
+            if self.names.get(number).is_empty() {
+                self.names.remove(number);
+            }
+        }
     }
 
     /// Takes a message out. `None`: it is not there.
@@ -176,15 +277,7 @@ impl SubjectIndex {
 
     /// The first sequence at or behind `sequence` that has no message.
     pub fn gap_from(&self, sequence: u64) -> u64 {
-        let mut gap = sequence;
-        self.rows.each_from(sequence, |next, _| {
-            if next > gap {
-                return ControlFlow::Break(());
-            }
-            gap = next + 1;
-            ControlFlow::Continue(())
-        });
-        gap
+        self.rows.gap_from(sequence)
     }
 
     /// How many messages are from `from` to `to`, both included.
@@ -212,45 +305,75 @@ impl SubjectIndex {
         self.list_of(subject).map_or(0, |list| self.postings.count(list))
     }
 
-    /// The first message at or behind `from` that the filters match.
+    /// The first message at or behind `from` that the filters match. What it takes follows the
+    /// matches: what it took to find the subjects is remembered in `filters`, so ask with the same
+    /// ones again.
     pub fn next_matching(&self, filters: &Filters, from: u64) -> Option<u64> {
-        if filters.is_all() {
+        if self.names.all_match(filters) {
             return self.next_from(from);
         }
-        if let Some(literals) = filters.literals() {
-            let lists = literals.filter_map(|literal| self.list_of(literal));
-            return lists.filter_map(|list| self.postings.next_from(list, from)).min();
+        match filters.literals().filter(|literals| literals.len() <= LITERALS_MAX) {
+            Some(literals) => {
+                let lists = literals.filter_map(|literal| self.list_of(literal));
+                lists.filter_map(|list| self.postings.next_from(list, from)).min()
+            }
+            None => {
+                let mut memory = filters.memory(self.identity);
+                self.next_selected(filters, from, &mut memory)
+            }
         }
-        let mut matcher = Matcher::new(self, filters);
-        self.rows.each_from(from, |sequence, number| matcher.stop_at(sequence, number))
     }
 
-    /// The last message at or before `up_to` that the filters match.
+    /// The last message at or before `up_to` that the filters match. Nothing is remembered.
     pub fn previous_matching(&self, filters: &Filters, up_to: u64) -> Option<u64> {
-        if filters.is_all() {
+        if self.names.all_match(filters) {
             return self.previous_from(up_to);
         }
-        if let Some(literals) = filters.literals() {
-            let lists = literals.filter_map(|literal| self.list_of(literal));
-            return lists.filter_map(|list| self.postings.previous_from(list, up_to)).max();
+        let previous = |list: &List| self.postings.previous_from(list, up_to);
+        let mut budget = COMPARED_MIN;
+        loop {
+            if let Some(matching) = self.names.matching_within(filters, budget) {
+                let lists = matching.into_iter().map(|number| self.names.get(number));
+                return lists.filter_map(previous).max();
+            }
+            let mut compared = 0;
+            let found = self.rows.each_back_from(up_to, |sequence, number| {
+                compared += 1;
+                if filters.matches(self.names.name(number)) {
+                    ControlFlow::Break(Some(sequence))
+                } else if compared == budget {
+                    ControlFlow::Break(None)
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+            match found {
+                None => return None,
+                Some(Some(sequence)) => return Some(sequence),
+                Some(None) => budget *= 4,
+            }
         }
-        let mut matcher = Matcher::new(self, filters);
-        self.rows.each_back_from(up_to, |sequence, number| matcher.stop_at(sequence, number))
     }
 
-    /// How many messages from `from` to `to`, both included, the filters match.
+    /// How many messages from `from` to `to`, both included, the filters match. It looks at each
+    /// subject that matches or at each message, whichever are fewer, or at none if all match.
     pub fn count_matching(&self, filters: &Filters, from: u64, to: u64) -> u64 {
-        if filters.is_all() || from > to {
-            return self.count_between(from, to);
+        let count_all = self.count_between(from, to);
+        if count_all == 0 || self.names.all_match(filters) {
+            return count_all;
+        }
+        let few = usize::try_from(count_all).unwrap_or(usize::MAX);
+        if let Some(matching) = self.names.matching_within(filters, few.max(COMPARED_MIN)) {
+            let lists = matching.into_iter().map(|number| self.names.get(number));
+            return lists.map(|list| self.count_of_list(list, from, to)).sum();
         }
         let mut count = 0;
-        self.names.each_matching(filters, |number| {
-            let list = self.names.get(number);
-            let up_to = match to.checked_add(1) {
-                Some(end) => self.postings.count_below(list, end),
-                None => self.postings.count(list),
-            };
-            count += up_to - self.postings.count_below(list, from);
+        self.rows.each_from(from, |sequence, number| {
+            if sequence > to {
+                return ControlFlow::Break(());
+            }
+            count += u64::from(filters.matches(self.names.name(number)));
+            ControlFlow::Continue(())
         });
         count
     }
@@ -261,17 +384,15 @@ impl SubjectIndex {
         &self,
         filters: &Filters,
     ) -> impl ExactSizeIterator<Item = (&[u8], SubjectState)> {
-        let mut numbers = Vec::new();
-        self.names.each_matching(filters, |number| numbers.push(number));
+        let numbers = self.names.matching(filters);
         numbers.into_iter().map(|number| (self.names.name(number), self.state(number)))
     }
 
     /// The last message of each subject that the filters match, of those up to `up_to`; rising.
     pub fn last_per_subject(&self, filters: &Filters, up_to: u64) -> Vec<u64> {
-        let mut sequences = Vec::new();
-        self.names.each_matching(filters, |number| {
-            sequences.extend(self.postings.previous_from(self.names.get(number), up_to));
-        });
+        let lists = self.names.matching(filters).into_iter().map(|number| self.names.get(number));
+        let mut sequences: Vec<u64> =
+            lists.filter_map(|list| self.postings.previous_from(list, up_to)).collect();
         sequences.sort_unstable();
         sequences
     }
@@ -283,6 +404,37 @@ impl SubjectIndex {
 
     fn count_up_to(&self, sequence: u64) -> u64 {
         sequence.checked_add(1).map_or(self.messages(), |end| self.rows.count_below(end))
+    }
+
+    /// Adds messages with the numbers of their subjects.
+    fn push_many(&mut self, group: &[(u64, Number, u32)]) {
+        // Waits for the memory of all of them together, see `Names::find_many`.
+        let lists = group.iter().map(|(_, number, _)| self.names.get(*number));
+        black_box(lists.fold(0, |sum, list| sum ^ self.postings.touch(list)));
+        for (sequence, number, bytes) in group {
+            self.push(*sequence, *number, *bytes);
+        }
+    }
+
+    fn push(&mut self, sequence: u64, number: Number, bytes: u32) {
+        assert!(self.last_sequence().is_none_or(|last| last < sequence), "sequences only grow");
+        self.postings.push(self.names.get_mut(number), sequence);
+        self.rows.push(sequence, number, bytes);
+        self.bytes += u64::from(bytes);
+    }
+
+    fn count_of_list(&self, list: &List, from: u64, to: u64) -> u64 {
+        // Asked of everything there is, the numbers themselves need not be looked at.
+        let up_to = if self.last_sequence().is_none_or(|last| last <= to) {
+            self.postings.count(list)
+        } else {
+            self.postings.count_below(list, to + 1)
+        };
+        if self.first_sequence().is_none_or(|first| from <= first) {
+            up_to
+        } else {
+            up_to - self.postings.count_below(list, from)
+        }
     }
 
     fn list_of(&self, subject: &[u8]) -> Option<&List> {
@@ -318,25 +470,3 @@ impl PartialEq for SubjectIndex {
 }
 
 impl Eq for SubjectIndex {}
-
-/// Asks for the same subject once, when its messages follow each other.
-struct Matcher<'a> {
-    index: &'a SubjectIndex,
-    filters: &'a Filters,
-    last: Option<(Number, bool)>,
-}
-
-impl<'a> Matcher<'a> {
-    fn new(index: &'a SubjectIndex, filters: &'a Filters) -> Self {
-        Self { index, filters, last: None }
-    }
-
-    fn stop_at(&mut self, sequence: u64, number: Number) -> ControlFlow<u64> {
-        let matches = match self.last {
-            Some((last, matches)) if last == number => matches,
-            _ => self.filters.matches(self.index.names.name(number)),
-        };
-        self.last = Some((number, matches));
-        if matches { ControlFlow::Break(sequence) } else { ControlFlow::Continue(()) }
-    }
-}

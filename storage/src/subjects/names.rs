@@ -11,6 +11,8 @@
 //!        └─ names metrics, ping
 //! ```
 
+use std::ops::ControlFlow;
+
 use fulmar_protocol::subject::tokens;
 
 use super::paged::Paged;
@@ -20,6 +22,9 @@ use crate::filters::{Filters, Pattern};
 
 /// A subject: at most 2^32 - 2 of them.
 pub(super) type Number = u32;
+
+/// How many names are found at once.
+pub(super) const MANY: usize = 64;
 
 /// No subject, no node.
 const NONE: u32 = NOWHERE;
@@ -63,6 +68,10 @@ struct Node {
     next: u32,
     previous: u32,
     first_subject: u32,
+    /// Names that have one token more.
+    direct: u32,
+    /// Names that begin so: these, and those of all nodes below.
+    below: u32,
 }
 
 impl<T: Copy> Names<T> {
@@ -74,6 +83,8 @@ impl<T: Copy> Names<T> {
             next: NONE,
             previous: NONE,
             first_subject: NONE,
+            direct: 0,
+            below: 0,
         };
         let mut nodes = Paged::default();
         nodes.insert(root);
@@ -84,6 +95,11 @@ impl<T: Copy> Names<T> {
             node_numbers: Table::default(),
             bytes: Slabs::new(LENGTHS),
         }
+    }
+
+    /// No number is as large as this.
+    pub(super) fn numbers_end(&self) -> usize {
+        self.subjects.numbers_end()
     }
 
     /// How many there are.
@@ -131,34 +147,93 @@ impl<T: Copy> Names<T> {
         }
         self.subjects.remove(number);
         self.bytes.free(name);
+        self.nodes.get_mut(node).direct -= 1;
+        self.each_up_from(node, |node| node.below -= 1);
         self.prune(node);
     }
 
-    /// Shows the number of each subject that a filter matches, once, in no order. The cost is
-    /// that of the matches, and of the nodes that a `*` in front of a literal token tries.
-    pub(super) fn each_matching(&self, filters: &Filters, mut show: impl FnMut(Number)) {
-        let patterns = filters.patterns();
-        for (at, pattern) in patterns.iter().enumerate() {
-            let earlier = &patterns[..at];
-            let mut show_once = |number| {
-                let again = !earlier.is_empty() && {
-                    let name = self.name(number);
-                    earlier.iter().any(|pattern| pattern.matches(name))
-                };
-                if !again {
-                    show(number);
-                }
-            };
-            if pattern.has_wildcard() {
-                let tokens: Vec<&[u8]> = tokens(pattern.as_bytes()).collect();
-                self.walk(ROOT, 0, &tokens, pattern, &mut show_once);
-            } else if let Some(number) = self.find(pattern.as_bytes()) {
-                show_once(number);
+    /// What is kept for a subject, if there is one of that number. It may be another one than
+    /// there once was.
+    pub(super) fn get_if_there(&self, number: Number) -> Option<&T> {
+        self.subjects.get_if_there(number).map(|subject| &subject.of_owner)
+    }
+
+    /// The numbers of many subjects, [`NOWHERE`] for those that are not there. To find them at
+    /// once costs a fraction of finding each: most of it is waiting for memory, and this waits for
+    /// all of them together.
+    pub(super) fn find_many(&self, names: &[&[u8]; MANY]) -> [Number; MANY] {
+        let hashes = names.map(|name| self.numbers.hash(0, name));
+        // Each of these steps asks for the memory that the one before it has named.
+        let maybe = hashes.map(|hash| self.numbers.find(hash, |_| true).unwrap_or(NONE));
+        let places = maybe.map(|number| match number {
+            NONE => NOWHERE,
+            number => self.subjects.get(number).name,
+        });
+        let mut numbers = maybe;
+        for (at, place) in places.into_iter().enumerate() {
+            if place != NOWHERE && text(&self.bytes, place) != names[at] {
+                numbers[at] = self.find_hashed(hashes[at], names[at]).unwrap_or(NONE);
             }
         }
-        if patterns.is_empty() {
-            self.subtree(ROOT, &mut show);
+        numbers
+    }
+
+    /// Whether the filters match every subject that there is, as far as that can be told at once.
+    pub(super) fn all_match(&self, filters: &Filters) -> bool {
+        filters.is_all() || {
+            let matched = filters.patterns().iter().map(|pattern| self.below(pattern));
+            matched.filter(|(_, exact)| *exact).any(|(below, _)| below == self.len())
         }
+    }
+
+    /// How many subjects begin as a pattern does before its first wildcard, and whether that is
+    /// how many it matches.
+    fn below(&self, pattern: &Pattern) -> (usize, bool) {
+        if !pattern.has_wildcard() {
+            return (1, false);
+        }
+        let mut node = ROOT;
+        let mut tokens = tokens(pattern.as_bytes());
+        for _ in 0..DEPTH_MAX {
+            let known = self.nodes.get(node);
+            match tokens.next() {
+                Some(b">") => return (known.below as usize, true),
+                Some(b"*") if tokens.next().is_none() => return (known.direct as usize, true),
+                Some(b"*") | None => break,
+                Some(token) => match self.find_child(node, token) {
+                    Some(child) => node = child,
+                    None => return (0, true),
+                },
+            }
+        }
+        (self.nodes.get(node).below as usize, false)
+    }
+
+    /// The subjects that the filters match, each once, in no order. `None`: to find them takes
+    /// more than so many steps. A match is a step, and so is each node that a `*` in front of
+    /// other tokens tries.
+    pub(super) fn matching_within(&self, filters: &Filters, steps: usize) -> Option<Vec<Number>> {
+        let patterns = filters.patterns();
+        let (mut numbers, mut steps_left) = (Vec::new(), steps);
+        for (at, pattern) in patterns.iter().enumerate() {
+            let earlier = &patterns[..at];
+            let mut walk = Walk { names: self, pattern, earlier, numbers, steps_left };
+            let ended = walk.run();
+            (numbers, steps_left) = (walk.numbers, walk.steps_left);
+            if ended.is_break() {
+                return None;
+            }
+        }
+        Some(numbers)
+    }
+
+    /// As [`matching_within`](Self::matching_within), whatever it takes.
+    pub(super) fn matching(&self, filters: &Filters) -> Vec<Number> {
+        if filters.is_all() {
+            return self.subjects_below_root();
+        }
+        let matching = self.matching_within(filters, usize::MAX);
+        matching.expect("so many steps are always enough")
     }
 
     /// Bytes of memory, as far as they are asked of the allocator.
@@ -168,56 +243,6 @@ impl<T: Copy> Names<T> {
             + self.nodes.memory_bytes()
             + self.node_numbers.memory_bytes()
             + self.bytes.memory_bytes()
-    }
-
-    /// Shows what `pattern` matches below a node that its first `depth` tokens lead to.
-    fn walk(
-        &self,
-        node: u32,
-        depth: usize,
-        tokens: &[&[u8]],
-        pattern: &Pattern,
-        show: &mut impl FnMut(Number),
-    ) {
-        let token = tokens[depth];
-        if token == b">" {
-            self.subtree(node, show);
-        } else if depth == DEPTH_MAX {
-            self.each_of_node(node, &mut |number| {
-                if pattern.matches(self.name(number)) {
-                    show(number);
-                }
-            });
-        } else if depth + 1 == tokens.len() {
-            if token == b"*" {
-                self.each_of_node(node, show);
-            } else {
-                self.each_named(node, depth, token, show);
-            }
-        } else if token == b"*" {
-            let mut child = self.nodes.get(node).first_child;
-            while child != NONE {
-                self.walk(child, depth + 1, tokens, pattern, show);
-                child = self.nodes.get(child).next;
-            }
-        } else if let Some(child) = self.find_child(node, token) {
-            self.walk(child, depth + 1, tokens, pattern, show);
-        }
-    }
-
-    /// Shows the name that is `node` and one token more.
-    fn each_named(&self, node: u32, depth: usize, token: &[u8], show: &mut impl FnMut(Number)) {
-        let mut name = Vec::with_capacity(64);
-        if let Some(any) = self.any_below(node) {
-            for before in tokens(self.name(any)).take(depth) {
-                name.extend_from_slice(before);
-                name.push(b'.');
-            }
-        }
-        name.extend_from_slice(token);
-        if let Some(number) = self.find(&name) {
-            show(number);
-        }
     }
 
     /// A name that begins as the node says.
@@ -235,21 +260,13 @@ impl<T: Copy> Names<T> {
         }
     }
 
-    fn each_of_node(&self, node: u32, show: &mut impl FnMut(Number)) {
-        let mut number = self.nodes.get(node).first_subject;
-        while number != NONE {
-            show(number);
-            number = self.subjects.get(number).next;
-        }
-    }
-
-    fn subtree(&self, node: u32, show: &mut impl FnMut(Number)) {
-        self.each_of_node(node, show);
-        let mut child = self.nodes.get(node).first_child;
-        while child != NONE {
-            self.subtree(child, show);
-            child = self.nodes.get(child).next;
-        }
+    fn subjects_below_root(&self) -> Vec<Number> {
+        let all = Pattern::everything();
+        let (numbers, steps_left) = (Vec::with_capacity(self.len()), usize::MAX);
+        let mut walk = Walk { names: self, pattern: &all, earlier: &[], numbers, steps_left };
+        let ended = walk.run();
+        debug_assert!(ended.is_continue());
+        walk.numbers
     }
 
     fn find_hashed(&self, hash: u64, name: &[u8]) -> Option<Number> {
@@ -272,6 +289,8 @@ impl<T: Copy> Names<T> {
             self.subjects.get_mut(next).previous = number;
         }
         self.nodes.get_mut(node).first_subject = number;
+        self.nodes.get_mut(node).direct += 1;
+        self.each_up_from(node, |node| node.below += 1);
         let Self { subjects, numbers, bytes, .. } = self;
         numbers.insert(hash, number, |number| (0, text(bytes, subjects.get(number).name)));
         number
@@ -298,6 +317,8 @@ impl<T: Copy> Names<T> {
             next,
             previous: NONE,
             first_subject: NONE,
+            direct: 0,
+            below: 0,
         });
         if next != NONE {
             self.nodes.get_mut(next).previous = number;
@@ -311,12 +332,20 @@ impl<T: Copy> Names<T> {
         number
     }
 
+    /// Changes a node and those that it is below.
+    fn each_up_from(&mut self, mut number: u32, mut change: impl FnMut(&mut Node)) {
+        while number != NONE {
+            let node = self.nodes.get_mut(number);
+            change(node);
+            number = node.parent;
+        }
+    }
+
     /// Forgets nodes that nothing is below any more, from this one up.
     fn prune(&mut self, mut number: u32) {
         while number != ROOT {
-            let Node { token, parent, first_child, next, previous, first_subject } =
-                *self.nodes.get(number);
-            if first_child != NONE || first_subject != NONE {
+            let Node { token, parent, next, previous, below, .. } = *self.nodes.get(number);
+            if below > 0 {
                 return;
             }
             let hash = self.node_numbers.hash(parent, text(&self.bytes, token));
@@ -337,6 +366,115 @@ impl<T: Copy> Names<T> {
             bytes.free(token);
             number = parent;
         }
+    }
+}
+
+/// Looks for the subjects that a pattern matches.
+struct Walk<'a, T> {
+    names: &'a Names<T>,
+    pattern: &'a Pattern,
+    /// What these match was found before.
+    earlier: &'a [Pattern],
+    numbers: Vec<Number>,
+    steps_left: usize,
+}
+
+impl<T: Copy> Walk<'_, T> {
+    /// Breaks off when there are no steps left.
+    fn run(&mut self) -> ControlFlow<()> {
+        if !self.pattern.has_wildcard() {
+            let found = self.names.find(self.pattern.as_bytes());
+            return found.map_or(ControlFlow::Continue(()), |number| self.take(number));
+        }
+        let tokens: Vec<&[u8]> = tokens(self.pattern.as_bytes()).collect();
+        self.node(ROOT, 0, &tokens)
+    }
+
+    /// Takes what the pattern matches below a node that its first `depth` tokens lead to.
+    fn node(&mut self, node: u32, depth: usize, tokens: &[&[u8]]) -> ControlFlow<()> {
+        let token = tokens[depth];
+        if token == b">" {
+            self.subtree(node)
+        } else if depth == DEPTH_MAX {
+            self.compare_direct(node)
+        } else if depth + 1 == tokens.len() {
+            if token == b"*" { self.direct(node) } else { self.named(node, depth, token) }
+        } else if token == b"*" {
+            let mut child = self.names.nodes.get(node).first_child;
+            while child != NONE {
+                self.step()?;
+                self.node(child, depth + 1, tokens)?;
+                child = self.names.nodes.get(child).next;
+            }
+            ControlFlow::Continue(())
+        } else if let Some(child) = self.names.find_child(node, token) {
+            self.node(child, depth + 1, tokens)
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    /// Takes the name that is a node and one token more.
+    fn named(&mut self, node: u32, depth: usize, token: &[u8]) -> ControlFlow<()> {
+        let mut name = Vec::with_capacity(64);
+        let Some(any) = self.names.any_below(node) else { return ControlFlow::Continue(()) };
+        for before in tokens(self.names.name(any)).take(depth) {
+            name.extend_from_slice(before);
+            name.push(b'.');
+        }
+        name.extend_from_slice(token);
+        let found = self.names.find(&name);
+        found.map_or(ControlFlow::Continue(()), |number| self.take(number))
+    }
+
+    fn subtree(&mut self, node: u32) -> ControlFlow<()> {
+        self.direct(node)?;
+        let mut child = self.names.nodes.get(node).first_child;
+        while child != NONE {
+            self.subtree(child)?;
+            child = self.names.nodes.get(child).next;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn direct(&mut self, node: u32) -> ControlFlow<()> {
+        let mut number = self.names.nodes.get(node).first_subject;
+        while number != NONE {
+            self.take(number)?;
+            number = self.names.subjects.get(number).next;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn compare_direct(&mut self, node: u32) -> ControlFlow<()> {
+        let mut number = self.names.nodes.get(node).first_subject;
+        while number != NONE {
+            if self.pattern.matches(self.names.name(number)) {
+                self.take(number)?;
+            } else {
+                self.step()?;
+            }
+            number = self.names.subjects.get(number).next;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn take(&mut self, number: Number) -> ControlFlow<()> {
+        self.step()?;
+        let is_new = self.earlier.is_empty() || {
+            let name = self.names.name(number);
+            !self.earlier.iter().any(|pattern| pattern.matches(name))
+        };
+        if is_new {
+            self.numbers.push(number);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn step(&mut self) -> ControlFlow<()> {
+        let Some(left) = self.steps_left.checked_sub(1) else { return ControlFlow::Break(()) };
+        self.steps_left = left;
+        ControlFlow::Continue(())
     }
 }
 

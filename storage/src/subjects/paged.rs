@@ -86,9 +86,21 @@ impl<V> Paged<V> {
         &self.pages[page as usize].values[slot as usize]
     }
 
+    /// As [`get`](Self::get), for a number that may have been given back: then it is nothing, or
+    /// the last value.
+    pub(super) fn get_if_there(&self, number: u32) -> Option<&V> {
+        let (page, slot) = (number / PAGE_LENGTH_MAX, number % PAGE_LENGTH_MAX);
+        self.pages.get(page as usize)?.values.get(slot as usize)
+    }
+
     pub(super) fn get_mut(&mut self, number: u32) -> &mut V {
         let (page, slot) = (number / PAGE_LENGTH_MAX, number % PAGE_LENGTH_MAX);
         &mut self.pages[page as usize].values[slot as usize]
+    }
+
+    /// No number is as large as this.
+    pub(super) fn numbers_end(&self) -> usize {
+        self.pages.len() * PAGE_LENGTH_MAX as usize
     }
 
     /// Bytes of memory, as far as they are asked of the allocator.
@@ -126,6 +138,7 @@ mod tests {
         }
         for (number, value) in &model {
             assert_eq!(paged.get_mut(*number), &mut value.clone());
+            assert!((*number as usize) < paged.numbers_end());
         }
         let before = paged.memory_bytes();
         model.keys().for_each(|number| paged.remove(*number));

@@ -45,7 +45,7 @@ const RUN_LENGTH_MAX: usize = 256;
 /// Neighbours in a long list become one when they have no more than this together.
 const MERGED_LENGTH_MAX: usize = 128;
 /// About a quarter more each time: what is unused stays small, and what is copied too.
-const LENGTHS: &[u32] = &[2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256];
+const LENGTHS: &[u32] = &[2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256];
 
 impl List {
     pub(super) const EMPTY: Self = Self { base: 0, place: NOWHERE, length: 0 };
@@ -96,6 +96,15 @@ impl Postings {
             assert!(place != NOWHERE, "as many long lists as fit 32 bits do not fit the memory");
             *list = List { base: 0, place, length: 0 };
         }
+    }
+
+    /// A number that is read where the next sequence will be written, for who wants that memory
+    /// to be there already.
+    pub(super) fn touch(&self, list: &List) -> u32 {
+        if list.place == NOWHERE || list.length == 0 {
+            return 0;
+        }
+        self.distances.get(list.place)[list.len() - 1]
     }
 
     /// Takes a sequence out. Answers whether it was there.

@@ -165,6 +165,20 @@ impl Rows {
         Some(self.bases[at] + distance)
     }
 
+    /// The first sequence at or behind `sequence` that has no message.
+    pub(super) fn gap_from(&self, sequence: u64) -> u64 {
+        let mut gap = sequence;
+        let Some(start) = self.chunk_of(sequence) else { return gap };
+        for at in start..self.chunks.len() {
+            let base = self.bases[at];
+            if base > gap {
+                break;
+            }
+            gap = base + self.chunks[at].gap_from(gap - base, usize::from(self.lives[at]));
+        }
+        gap
+    }
+
     /// How many messages are below `sequence`. Reads 2 bytes for each chunk on the nearer side:
     /// 5 KB at 10 M messages.
     pub(super) fn count_below(&self, sequence: u64) -> u64 {
@@ -422,6 +436,20 @@ impl Chunk {
         Some(self.distance(self.start + step))
     }
 
+    fn gap_from(&self, distance: u64, live: usize) -> u64 {
+        let Some(place) = self.place_at(distance) else { return distance };
+        let behind = &self.subjects[place..];
+        let length = match &self.distances {
+            None if live == self.subjects.len() - self.start => behind.len(),
+            None => behind.iter().take_while(|subject| **subject != NONE).count(),
+            Some(distances) => {
+                let follows = distances[place..].windows(2).take_while(|two| two[0] + 1 == two[1]);
+                1 + follows.count()
+            }
+        };
+        distance + length as u64
+    }
+
     fn count_below(&self, distance: u64) -> u64 {
         let end = self.lower_bound(distance);
         self.subjects[self.start..end].iter().filter(|subject| **subject != NONE).count() as u64
@@ -641,6 +669,8 @@ mod tests {
             assert_eq!(rows.next_from(probe), after, "{probe}");
             let before = model.range(..=probe).next_back().map(|(sequence, _)| *sequence);
             assert_eq!(rows.previous_from(probe), before, "{probe}");
+            let gap = (probe..).take_while(|at| model.contains_key(at)).count() as u64;
+            assert_eq!(rows.gap_from(probe) - probe, gap, "{probe}");
             assert_eq!(rows.count_below(probe), model.range(..probe).count() as u64, "{probe}");
             assert_eq!(rows.each_from(probe, |sequence, _| ControlFlow::Break(sequence)), after);
             assert_eq!(

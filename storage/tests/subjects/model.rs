@@ -151,13 +151,16 @@ fn apply(index: &mut SubjectIndex, model: &mut Model, last: &mut u64, operation:
     match operation {
         Operation::Append { seed, messages, gap, variety } => {
             let mut random = fastrand::Rng::with_seed(seed);
-            for _ in 0..messages {
-                *last += 1 + gap;
-                let subject = subject(&mut random, variety).into_bytes();
-                let bytes = if random.u8(..) < 5 { random.u32(..) } else { 100 };
-                index.append(*last, &subject, bytes);
-                model.messages.insert(*last, (subject, bytes));
-            }
+            let new: Vec<(u64, (Vec<u8>, u32))> = (0..messages)
+                .map(|_| {
+                    *last += 1 + gap;
+                    let subject = subject(&mut random, variety).into_bytes();
+                    let bytes = if random.u8(..) < 5 { random.u32(..) } else { 100 };
+                    (*last, (subject, bytes))
+                })
+                .collect();
+            append(index, &new, &mut random);
+            model.messages.extend(new);
         }
         Operation::Remove { seed, thousandths } => {
             let mut random = fastrand::Rng::with_seed(seed);
@@ -185,6 +188,35 @@ fn apply(index: &mut SubjectIndex, model: &mut Model, last: &mut u64, operation:
             let removed = Removed { messages: model.messages.len() as u64, bytes };
             assert_eq!(index.truncate_front(front), removed);
             model.messages = kept;
+        }
+    }
+}
+
+/// One by one, many together, or with a list of their subjects.
+fn append(index: &mut SubjectIndex, new: &[(u64, (Vec<u8>, u32))], random: &mut fastrand::Rng) {
+    match random.u8(0..3) {
+        0 => {
+            for (sequence, (subject, bytes)) in new {
+                index.append(*sequence, subject, *bytes);
+            }
+        }
+        1 => index.append_many(
+            new.iter().map(|(sequence, (subject, bytes))| (*sequence, &subject[..], *bytes)),
+        ),
+        _ => {
+            let mut subjects: Vec<&[u8]> =
+                new.iter().map(|(_, (subject, _))| &subject[..]).collect();
+            subjects.sort_unstable();
+            // Some are there twice, and one has no message.
+            subjects.dedup_by(|one, other| one == other && random.bool());
+            subjects.push(b"listed.only");
+            let place = |subject: &Vec<u8>| {
+                let at = subjects[..subjects.len() - 1].binary_search(&&subject[..]).unwrap();
+                u32::try_from(at).unwrap()
+            };
+            let messages =
+                new.iter().map(|(sequence, (subject, bytes))| (*sequence, place(subject), *bytes));
+            index.append_listed(subjects.iter().copied(), messages);
         }
     }
 }

@@ -21,4 +21,4 @@ mod verifier;
 pub use config::Options;
 pub use control::{RunError, run};
 pub use server::{ReloadError, Server, StartError};
-pub use shared::{Account, Live, Peer, ReactorInbox, Shared};
+pub use shared::{Account, Live, Peer, PeerInbox, Shared};

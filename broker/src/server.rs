@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use crate::config::{Authentication, Options};
 use crate::control::{self, Command};
 use crate::mesh::interest::PEER_COUNT_MAX;
-use crate::reactor::{self, PollWaker, Reactor};
+use crate::mesh::waker::PeerWaker;
+use crate::reactor::{self, Reactor};
 use crate::reload;
 use crate::shared::{Live, Shared};
 
@@ -116,7 +117,7 @@ impl Server {
         let mut wakers = Vec::new();
         for _ in 0..reactor_count {
             let poll = mio::Poll::new().map_err(system("a poll"))?;
-            wakers.push(PollWaker::new(&poll).map_err(system("a waker"))?);
+            wakers.push(PeerWaker::of_poll(&poll).map_err(system("a waker"))?);
             polls.push(poll);
         }
         let info = info(&options, &server_id, client_address);

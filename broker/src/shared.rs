@@ -12,12 +12,15 @@ use parking_lot::RwLock;
 use crate::config::Options;
 use crate::mesh::inbox::Inbox;
 use crate::mesh::interest::Interest;
-use crate::reactor::{Mail, PollWaker};
+use crate::mesh::interest::PeerId;
+use crate::mesh::mail::{Outboxes, Round};
+use crate::mesh::waker::PeerWaker;
+use crate::reactor::Mail;
 use crate::stats::ReactorStats;
 use crate::verifier::Verifier;
 
-/// The inbox of a reactor.
-pub type ReactorInbox = Inbox<Mail, PollWaker>;
+/// The inbox of a peer.
+pub type PeerInbox = Inbox<Mail, PeerWaker>;
 
 /// What all peers see.
 pub struct Shared {
@@ -26,8 +29,9 @@ pub struct Shared {
     live: RwLock<Arc<Live>>,
     /// The accounts, by the number connections carry.
     pub accounts: Vec<Account>,
-    /// The reactors, by their number.
+    /// The reactors, then the shard if there is one, by their number.
     pub peers: Vec<Peer>,
+    reactor_count: usize,
     /// Compares passwords with hashes, where there are any.
     verifier: OnceLock<Verifier>,
     /// Connections that were accepted and are not closed yet.
@@ -59,15 +63,15 @@ pub struct Account {
     pub interest: Interest,
 }
 
-/// What others see of a reactor.
+/// What others see of a peer.
 pub struct Peer {
     /// Its inbox.
-    pub inbox: Arc<ReactorInbox>,
+    pub inbox: Arc<PeerInbox>,
     /// Bytes of messages in its inbox.
     pub inbox_bytes: Arc<AtomicUsize>,
     /// Rounds of pushes to several peers that it has finished; see
     /// [`Round`](crate::mesh::mail::Round).
-    pub rounds_pushed: AtomicU64,
+    pub rounds_pushed: Arc<AtomicU64>,
     /// Its counters.
     pub stats: ReactorStats,
 }
@@ -76,18 +80,21 @@ impl Shared {
     /// The account of clients for whom nothing else is configured.
     pub const GLOBAL_ACCOUNT: &'static str = "$G";
 
-    /// What the reactors see whose wakers these are, before anything has happened.
+    /// What the peers see whose wakers these are, those of reactors first, before anything has
+    /// happened.
     ///
     /// # Errors
     ///
     /// The system has no threads left to compare passwords with their hashes.
-    pub fn new(options: Options, info: Info, wakers: Vec<PollWaker>) -> io::Result<Self> {
+    pub fn new(options: Options, info: Info, wakers: Vec<PeerWaker>) -> io::Result<Self> {
+        let is_reactor = |waker: &&PeerWaker| matches!(waker, PeerWaker::Poll(_));
+        let reactor_count = wakers.iter().take_while(is_reactor).count();
         let peers: Vec<_> = wakers
             .into_iter()
             .map(|waker| Peer {
                 inbox: Arc::new(Inbox::new(waker)),
                 inbox_bytes: Arc::new(AtomicUsize::new(0)),
-                rounds_pushed: AtomicU64::new(0),
+                rounds_pushed: Arc::new(AtomicU64::new(0)),
                 stats: ReactorStats::default(),
             })
             .collect();
@@ -98,6 +105,7 @@ impl Shared {
             live: RwLock::new(Arc::new(live)),
             accounts: vec![account],
             peers,
+            reactor_count,
             verifier: OnceLock::new(),
             connection_count: AtomicUsize::new(0),
             lame_duck: AtomicBool::new(false),
@@ -132,6 +140,27 @@ impl Shared {
         Ok(())
     }
 
+    /// The reactors, by their number.
+    pub fn reactors(&self) -> &[Peer] {
+        &self.peers[..self.reactor_count]
+    }
+
+    /// The outboxes of the peer `me` to all others.
+    pub fn outboxes(&self, me: PeerId) -> Outboxes<Mail, PeerWaker> {
+        let rounds_pushed = self.peers[usize::from(me)].rounds_pushed.clone();
+        let to = self.peers.iter().map(|peer| (peer.inbox.clone(), peer.inbox_bytes.clone()));
+        Outboxes::new(me, rounds_pushed, to)
+    }
+
+    /// Waits until all receivers of `round` have their batches. Its sender is between two pushes
+    /// and waits for nobody, so this ends, nearly always at once.
+    pub fn await_round(&self, round: Round) {
+        let pushed = &self.peers[usize::from(round.peer)].rounds_pushed;
+        while pushed.load(Ordering::Acquire) < round.number {
+            std::thread::yield_now();
+        }
+    }
+
     /// What compares passwords with hashes, if there are any.
     pub(crate) fn verifier(&self) -> Option<&Verifier> {
         self.verifier.get()
@@ -139,7 +168,7 @@ impl Shared {
 
     fn start_verifier(&self) -> io::Result<()> {
         if self.verifier.get().is_none() {
-            let inboxes: Vec<_> = self.peers.iter().map(|peer| peer.inbox.clone()).collect();
+            let inboxes: Vec<_> = self.reactors().iter().map(|peer| peer.inbox.clone()).collect();
             // One caller at a time: the start, then the reloads, which come one by one.
             let _ = self.verifier.set(Verifier::start(&inboxes)?);
         }

@@ -11,7 +11,7 @@ use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::mesh::mail::ConnectionId;
 use crate::reactor::Mail;
-use crate::shared::ReactorInbox;
+use crate::shared::PeerInbox;
 
 /// Comparisons that may wait. A client beyond that is refused: at a tenth of a second each, it
 /// would not be let in before its time is up anyway.
@@ -40,7 +40,7 @@ impl Verifier {
     /// # Errors
     ///
     /// The system has no more threads.
-    pub fn start(inboxes: &[Arc<ReactorInbox>]) -> io::Result<Self> {
+    pub fn start(inboxes: &[Arc<PeerInbox>]) -> io::Result<Self> {
         let (questions, receiver) = bounded(WAITING_MAX);
         let count =
             thread::available_parallelism().map_or(1, usize::from).div_ceil(2).min(THREADS_MAX);
@@ -62,7 +62,7 @@ impl Verifier {
     }
 }
 
-fn answer(questions: &Receiver<Question>, inboxes: &[Arc<ReactorInbox>]) {
+fn answer(questions: &Receiver<Question>, inboxes: &[Arc<PeerInbox>]) {
     for Question { connection, presented, hash } in questions {
         // A hash that cannot be read fits no password.
         let right = bcrypt::verify(presented, &hash).unwrap_or(false);

@@ -164,6 +164,7 @@ mod log;
 mod record;
 mod recovery;
 mod segment;
+mod slots;
 
 pub use disk::{Disk, DiskFile, RealDisk, RealFile, SimulatedDisk, SimulatedFile};
 pub use error::Error;
@@ -174,3 +175,4 @@ pub use log::{
 pub use record::{ALIGNMENT_BYTES, FORMAT_VERSION, HEAD_BYTES, MARKER_BYTES, SUBJECT_BYTES_MAX};
 pub use recovery::{Cause, Damage, Recovery};
 pub use segment::Record;
+pub use slots::{DOCUMENT_BYTES_MAX, Found, Slots};

@@ -37,7 +37,8 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                 }
                 // An IPv4 client of a listener for both is shown by its IPv4 address.
                 let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-                let peer = &shared.peers[usize::try_from(cid).unwrap_or(0) % shared.peers.len()];
+                let peer =
+                    &shared.reactors()[usize::try_from(cid).unwrap_or(0) % shared.reactors().len()];
                 peer.inbox.push(Mail::Open(Box::new(Accepted { stream, address, cid, refused })));
             }
             Err(error) => {

@@ -66,7 +66,7 @@ impl Control {
             let grace = timers.lame_duck_grace_period;
             let over = timers.lame_duck_duration.saturating_sub(grace);
             self.shared.lame_duck.store(true, Ordering::Relaxed);
-            for peer in &self.shared.peers {
+            for peer in self.shared.reactors() {
                 peer.inbox.push(Mail::LameDuck { grace, over });
             }
             let until = Instant::now() + timers.lame_duck_duration;

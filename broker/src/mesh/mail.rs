@@ -1,7 +1,7 @@
 //! What peers write to each other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
@@ -55,6 +55,8 @@ struct Envelope {
     target: Target,
     hops: u8,
     start: usize,
+    /// 0: the subject itself decides.
+    via_size: usize,
     subject_size: usize,
     reply_size: Option<usize>,
     queue_size: usize,
@@ -85,6 +87,9 @@ pub struct Message<'a> {
     pub account: u32,
     /// The connection that published it.
     pub origin: ConnectionId,
+    /// The subject that decides who gets it, if it is not the one that is shown: a stream sends
+    /// `orders.1` to the inbox of who asked for it.
+    pub via: Option<&'a [u8]>,
     /// The subject, not checked.
     pub subject: &'a [u8],
     /// Where answers are wanted.
@@ -97,11 +102,36 @@ pub struct Message<'a> {
     pub shared: Option<&'a Bytes>,
 }
 
-impl Message<'_> {
+impl<'a> Message<'a> {
     /// Bytes of headers and payload.
     pub fn body_size(&self) -> usize {
         self.framed.len() - 2
     }
+
+    /// The subject by which receivers are found.
+    #[inline]
+    pub fn routed_by(&self) -> &'a [u8] {
+        self.via.unwrap_or(self.subject)
+    }
+}
+
+/// A message whose body does not lie in one piece: it is put together in the batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// As in [`Message`].
+    pub account: u32,
+    /// As in [`Message`].
+    pub origin: ConnectionId,
+    /// As in [`Message`].
+    pub via: Option<&'a [u8]>,
+    /// As in [`Message`].
+    pub subject: &'a [u8],
+    /// As in [`Message`].
+    pub reply: Option<&'a [u8]>,
+    /// A whole header block, its blank line included, or nothing.
+    pub headers: &'a [u8],
+    /// What follows the headers.
+    pub payload: &'a [u8],
 }
 
 /// A message out of a batch.
@@ -120,6 +150,7 @@ impl Batch {
     /// Adds a message.
     pub fn add(&mut self, message: &Message<'_>, target: Target, queue: &[u8], hops: u8) {
         let start = self.bytes.len();
+        self.bytes.extend_from_slice(message.via.unwrap_or_default());
         self.bytes.extend_from_slice(message.subject);
         self.bytes.extend_from_slice(message.reply.unwrap_or_default());
         self.bytes.extend_from_slice(queue);
@@ -142,6 +173,7 @@ impl Batch {
             target,
             hops,
             start,
+            via_size: message.via.map_or(0, <[u8]>::len),
             subject_size: message.subject.len(),
             reply_size: message.reply.map(<[u8]>::len),
             queue_size: queue.len(),
@@ -150,10 +182,36 @@ impl Batch {
         });
     }
 
+    /// Adds a message in parts.
+    pub fn add_parts(&mut self, parts: &Parts<'_>, target: Target, queue: &[u8]) {
+        let start = self.bytes.len();
+        let framed_size = parts.headers.len() + parts.payload.len() + 2;
+        let via = parts.via.unwrap_or_default();
+        let reply = parts.reply.unwrap_or_default();
+        for part in [via, parts.subject, reply, queue, parts.headers, parts.payload, b"\r\n"] {
+            self.bytes.extend_from_slice(part);
+        }
+        self.size += self.bytes.len() - start + size_of::<Envelope>();
+        self.messages.push(Envelope {
+            account: parts.account,
+            origin: parts.origin,
+            target,
+            hops: 0,
+            start,
+            via_size: via.len(),
+            subject_size: parts.subject.len(),
+            reply_size: parts.reply.map(<[u8]>::len),
+            queue_size: queue.len(),
+            header_size: parts.headers.len(),
+            framed: Framed::Copied(framed_size),
+        });
+    }
+
     /// The messages, in order.
     pub fn iter(&self) -> impl Iterator<Item = Delivered<'_>> {
         self.messages.iter().map(|envelope| {
-            let (subject, rest) = self.bytes[envelope.start..].split_at(envelope.subject_size);
+            let (via, rest) = self.bytes[envelope.start..].split_at(envelope.via_size);
+            let (subject, rest) = rest.split_at(envelope.subject_size);
             let (reply, rest) = rest.split_at(envelope.reply_size.unwrap_or(0));
             let (queue, rest) = rest.split_at(envelope.queue_size);
             let (framed, shared) = match envelope.framed {
@@ -163,6 +221,7 @@ impl Batch {
             let message = Message {
                 account: envelope.account,
                 origin: envelope.origin,
+                via: (!via.is_empty()).then_some(via),
                 subject,
                 reply: envelope.reply_size.map(|_| reply),
                 header_size: envelope.header_size,
@@ -184,8 +243,17 @@ impl Batch {
     }
 }
 
-/// The batch on its way to one peer, and how far that peer is behind.
-pub struct Outbox<T, W> {
+/// The batches on their way from one peer to the others, and how far those are behind.
+pub struct Outboxes<T, W> {
+    me: PeerId,
+    list: Vec<Outbox<T, W>>,
+    /// How many rounds of pushes had several receivers.
+    round: u64,
+    rounds_pushed: Arc<AtomicU64>,
+}
+
+/// The batch on its way to one peer.
+struct Outbox<T, W> {
     inbox: Arc<Inbox<T, W>>,
     /// Bytes of all batches in the inbox, whoever pushed them.
     queued: Arc<AtomicUsize>,
@@ -193,48 +261,93 @@ pub struct Outbox<T, W> {
     pushed: bool,
 }
 
-impl<T: From<Box<Batch>>, W: Wake> Outbox<T, W> {
-    /// An outbox to the peer with this inbox and this count of bytes in it.
-    pub fn new(inbox: Arc<Inbox<T, W>>, queued: Arc<AtomicUsize>) -> Self {
-        Self { inbox, queued, batch: None, pushed: false }
+impl<T: From<Box<Batch>>, W: Wake> Outboxes<T, W> {
+    /// Outboxes of the peer `me` to the peers with these inboxes and these counts of bytes in
+    /// them. `rounds_pushed` is where others see how far its rounds are.
+    pub fn new(
+        me: PeerId,
+        rounds_pushed: Arc<AtomicU64>,
+        peers: impl Iterator<Item = (Arc<Inbox<T, W>>, Arc<AtomicUsize>)>,
+    ) -> Self {
+        let list = peers
+            .map(|(inbox, queued)| Outbox { inbox, queued, batch: None, pushed: false })
+            .collect();
+        Self { me, list, round: 0, rounds_pushed }
     }
 
-    /// Adds a message to the batch.
-    pub fn add(&mut self, message: &Message<'_>, target: Target, queue: &[u8], hops: u8) {
-        self.batch.get_or_insert_default().add(message, target, queue, hops);
+    /// Adds a message to the batch for `peer`.
+    #[inline]
+    pub fn add(
+        &mut self,
+        peer: PeerId,
+        message: &Message<'_>,
+        target: Target,
+        queue: &[u8],
+        hops: u8,
+    ) {
+        self.batch(peer).add(message, target, queue, hops);
     }
 
-    /// Bytes of the batch.
-    pub fn size(&self) -> usize {
-        self.batch.as_ref().map_or(0, |batch| batch.size())
+    /// Adds a message in parts to the batch for `peer`.
+    pub fn add_parts(&mut self, peer: PeerId, parts: &Parts<'_>, target: Target, queue: &[u8]) {
+        self.batch(peer).add_parts(parts, target, queue);
     }
 
-    /// Pushes the batch, if there is one, as part of `round`. [`Outbox::notify`] must follow
-    /// when the round is over.
-    pub fn push(&mut self, round: Option<Round>) {
-        if let Some(mut batch) = self.batch.take() {
-            batch.round = round;
-            self.queued.fetch_add(batch.size(), Ordering::Relaxed);
-            self.inbox.push_quietly(T::from(batch));
-            self.pushed = true;
+    /// Pushes all batches. Called before sockets are flushed, so that nobody hears of a message's
+    /// effect before its receivers have it.
+    pub fn push(&mut self) {
+        let receivers = self.list.iter().filter(|outbox| outbox.batch.is_some()).count();
+        if receivers == 0 {
+            return;
+        }
+        let round = (receivers > 1).then(|| {
+            self.round += 1;
+            Round { peer: self.me, number: self.round }
+        });
+        for outbox in &mut self.list {
+            if let Some(mut batch) = outbox.batch.take() {
+                batch.round = round;
+                outbox.queued.fetch_add(batch.size(), Ordering::Relaxed);
+                outbox.inbox.push_quietly(T::from(batch));
+                outbox.pushed = true;
+            }
+        }
+        if let Some(round) = round {
+            self.rounds_pushed.store(round.number, Ordering::Release);
+        }
+        for outbox in &mut self.list {
+            if std::mem::take(&mut outbox.pushed) {
+                outbox.inbox.notify();
+            }
         }
     }
 
-    /// Wakes the peer if something was pushed to it.
-    pub fn notify(&mut self) {
-        if std::mem::take(&mut self.pushed) {
-            self.inbox.notify();
-        }
+    /// Pushes something to `peer` that is not a message, with no order to messages.
+    pub fn send(&self, peer: PeerId, mail: T) {
+        self.list[usize::from(peer)].inbox.push(mail);
     }
 
-    /// Pushes something that is not a message, with no order to messages.
-    pub fn send(&self, mail: T) {
-        self.inbox.push(mail);
+    /// Whether any batch is so large that all should be pushed before the tick ends.
+    #[inline]
+    pub fn is_batch_large(&self) -> bool {
+        self.list.len() > 1
+            && self
+                .list
+                .iter()
+                .any(|outbox| outbox.batch.as_ref().is_some_and(|one| one.size() >= BATCH_BYTES))
     }
 
-    /// Whether the peer is so far behind that this one should stop reading its sockets.
+    /// Whether a peer is so far behind that this one should stop reading its sockets.
     pub fn is_congested(&self) -> bool {
-        self.queued.load(Ordering::Relaxed) > INBOX_BYTES_MAX
+        self.list.len() > 1
+            && self
+                .list
+                .iter()
+                .any(|outbox| outbox.queued.load(Ordering::Relaxed) > INBOX_BYTES_MAX)
+    }
+
+    fn batch(&mut self, peer: PeerId) -> &mut Batch {
+        self.list[usize::from(peer)].batch.get_or_insert_default()
     }
 }
 
@@ -249,6 +362,7 @@ mod tests {
         let message = Message {
             account: 7,
             origin,
+            via: None,
             subject: b"a.b",
             reply: Some(b"r"),
             header_size: 1,
@@ -265,8 +379,26 @@ mod tests {
             b"",
             0,
         );
+        batch.add_parts(
+            &Parts {
+                account: 7,
+                origin,
+                via: Some(b"inbox"),
+                subject: b"a.c",
+                reply: Some(b"ack"),
+                headers: b"H",
+                payload: b"body",
+            },
+            Target::Plain,
+            b"",
+        );
         let all: Vec<_> = batch.iter().collect();
-        assert_eq!(all.len(), 3);
+        assert_eq!(all.len(), 4);
+        let parts = all[3].message;
+        assert_eq!((parts.subject, parts.routed_by()), (&b"a.c"[..], &b"inbox"[..]));
+        assert_eq!((parts.reply, parts.header_size), (Some(&b"ack"[..]), 1));
+        assert_eq!(parts.framed, b"Hbody\r\n");
+        assert_eq!(all[0].message.routed_by(), b"a.b");
         assert_eq!((all[0].message.subject, all[0].message.reply), (&b"a.b"[..], Some(&b"r"[..])));
         assert_eq!((all[0].message.framed, all[0].message.origin), (&b"hi\r\n"[..], origin));
         assert_eq!(

@@ -5,3 +5,4 @@ pub mod interest;
 pub mod mail;
 mod sync;
 mod trie;
+pub mod waker;

@@ -17,15 +17,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 
 use super::{Accepted, CloseReason, Mail, Reactor, Readiness};
-use crate::mesh::inbox::Wake;
-use crate::shared::{ReactorInbox, Shared};
+use crate::mesh::waker::WAKE_TOKEN;
+use crate::shared::{PeerInbox, Shared};
 use crate::stats::Stage;
 
-/// The token of the waker; connections have their place and generation.
-const WAKE: Token = Token(usize::MAX);
 /// Bytes all reads of a tick take together, unless so many sockets are ready that each gets
 /// [`READ_BYTES_MIN`]. Large reads are few reads, and few
 /// wake-ups of whoever writes: at 1 KiB a message, 512 KiB cost a fifth less than 256 KiB.
@@ -46,29 +44,6 @@ const LINGERING_MAX: usize = 1024;
 /// How long a reactor waits before it looks again whether another one has caught up.
 const CONGESTION_STEP: Duration = Duration::from_millis(1);
 
-/// Wakes a reactor out of its poll.
-#[derive(Debug)]
-pub struct PollWaker(Waker);
-
-impl PollWaker {
-    /// The waker of the reactor that polls `poll`.
-    ///
-    /// # Errors
-    ///
-    /// The system has no more file descriptors.
-    pub fn new(poll: &Poll) -> std::io::Result<Self> {
-        Waker::new(poll.registry(), WAKE).map(Self)
-    }
-}
-
-impl Wake for PollWaker {
-    fn wake(&self) {
-        if let Err(error) = self.0.wake() {
-            tracing::error!("a reactor could not be woken: {error}");
-        }
-    }
-}
-
 struct Socket {
     stream: TcpStream,
     generation: u32,
@@ -82,7 +57,7 @@ struct Socket {
 
 struct Driver {
     reactor: Reactor,
-    inbox: Arc<ReactorInbox>,
+    inbox: Arc<PeerInbox>,
     poll: Poll,
     sockets: Vec<Option<Socket>>,
     /// Sockets that may have bytes to read.
@@ -95,7 +70,7 @@ struct Driver {
 }
 
 /// Runs `reactor` until it is told to stop. `inbox` is its own, woken through `poll`.
-pub fn run(reactor: Reactor, inbox: Arc<ReactorInbox>, poll: Poll, shared: &Shared, me: usize) {
+pub fn run(reactor: Reactor, inbox: Arc<PeerInbox>, poll: Poll, shared: &Shared, me: usize) {
     let mut driver = Driver {
         reactor,
         inbox,
@@ -167,7 +142,7 @@ impl Driver {
 
     fn take_events(&mut self, events: &Events) {
         for event in events {
-            if event.token() == WAKE {
+            if event.token() == WAKE_TOKEN {
                 continue;
             }
             let (slot, generation) = place_of(event.token());

@@ -38,14 +38,15 @@ use self::cache::RouteCache;
 pub use self::close_reason::CloseReason;
 use self::connection::{Connection, Partial, Pause, Stage};
 use self::delivery::{Aftermath, Heads, Local};
-pub use self::driver::{PollWaker, run};
+pub use self::driver::run;
 use self::ended::Ended;
 use self::outgoing::{Outgoing, Pool};
 pub use self::report::{Answer, ConnectionReport, End, Holdings, Page, SubscriptionReport};
 use self::subscriptions::Subscriptions;
 use self::timers::{LameDuck, Timers};
 use crate::mesh::interest::{PeerId, SubscriberId};
-use crate::mesh::mail::{BATCH_BYTES, Batch, ConnectionId, Message, Outbox, Round, Target};
+use crate::mesh::mail::{Batch, ConnectionId, Message, Outboxes, Target};
+use crate::mesh::waker::PeerWaker;
 use crate::shared::{Live, Shared};
 use crate::stats::Counters;
 
@@ -137,7 +138,7 @@ pub struct Reactor {
     /// The settings it was told last.
     live: Arc<Live>,
     caches: Vec<RouteCache>,
-    outboxes: Vec<Outbox<Mail, PollWaker>>,
+    outboxes: Outboxes<Mail, PeerWaker>,
     local: Local,
     timers: Timers,
     lame_duck: Option<LameDuck>,
@@ -145,8 +146,6 @@ pub struct Reactor {
     closing: Vec<u32>,
     ended: Ended,
     next_generation: u32,
-    /// How many rounds of pushes had several receivers.
-    round: u64,
     /// The publisher elsewhere that was asked to pause last, and when.
     asked_to_pause: Option<(ConnectionId, Instant)>,
     trace: bool,
@@ -171,11 +170,7 @@ impl Reactor {
     pub fn new(me: PeerId, shared: Arc<Shared>, seed: u64, now: Instant) -> Self {
         let live = shared.live();
         let options = &live.options;
-        let outboxes = shared
-            .peers
-            .iter()
-            .map(|peer| Outbox::new(peer.inbox.clone(), peer.inbox_bytes.clone()))
-            .collect();
+        let outboxes = shared.outboxes(me);
         let local = Local {
             me,
             connections: Slab::new(),
@@ -198,9 +193,8 @@ impl Reactor {
             timers: Timers::default(),
             lame_duck: None,
             closing: Vec::new(),
-            ended: Ended::new(options.max_closed_clients.div_ceil(shared.peers.len().max(1))),
+            ended: Ended::new(options.max_closed_clients.div_ceil(shared.reactors().len().max(1))),
             next_generation: 0,
-            round: 0,
             asked_to_pause: None,
             trace: options.log.trace,
             live,
@@ -441,7 +435,7 @@ impl Reactor {
 
     /// Whether another reactor is so far behind that sockets should not be read.
     pub fn is_congested(&self) -> bool {
-        self.outboxes.len() > 1 && self.outboxes.iter().any(Outbox::is_congested)
+        self.outboxes.is_congested()
     }
 
     /// Moves the connections that have something to write into `list`.
@@ -486,33 +480,7 @@ impl Reactor {
     /// Pushes the mail of this tick. Called before sockets are flushed, so that nobody hears of a
     /// message's effect before its receivers have it.
     pub fn push_mail(&mut self) {
-        let receivers = self.outboxes.iter().filter(|outbox| outbox.size() > 0).count();
-        if receivers == 0 {
-            return;
-        }
-        let peer = &self.shared.peers[usize::from(self.local.me)];
-        let round = (receivers > 1).then(|| {
-            self.round += 1;
-            Round { peer: self.local.me, number: self.round }
-        });
-        for outbox in &mut self.outboxes {
-            outbox.push(round);
-        }
-        if let Some(round) = round {
-            peer.rounds_pushed.store(round.number, Ordering::Release);
-        }
-        for outbox in &mut self.outboxes {
-            outbox.notify();
-        }
-    }
-
-    /// Waits until all receivers of `round` have their batches. Its sender is between two pushes
-    /// and waits for nobody, so this ends, nearly always at once.
-    fn await_round(&self, round: Round) {
-        let pushed = &self.shared.peers[usize::from(round.peer)].rounds_pushed;
-        while pushed.load(Ordering::Acquire) < round.number {
-            std::thread::yield_now();
-        }
+        self.outboxes.push();
     }
 
     /// Makes the counters visible to others.
@@ -647,6 +615,7 @@ impl Reactor {
         let message = Message {
             account,
             origin,
+            via: None,
             subject: publish.subject,
             reply: publish.reply,
             header_size: publish.headers.len(),
@@ -663,9 +632,7 @@ impl Reactor {
         if !self.local.aftermath.is_empty() {
             self.settle(origin);
         }
-        if self.outboxes.len() > 1
-            && self.outboxes.iter().any(|outbox| outbox.size() >= BATCH_BYTES)
-        {
+        if self.outboxes.is_batch_large() {
             self.push_mail();
         }
     }
@@ -700,21 +667,21 @@ impl Reactor {
         }
         for queue in &routes.queues {
             reached |= local.deliver_to_queue(queue, &message, |peer, target| {
-                outboxes[usize::from(peer)].add(&message, target, &queue.name, 0);
+                outboxes.add(peer, &message, target, &queue.name, 0);
             });
         }
         let mut peers = routes.peers;
         while peers != 0 {
-            let peer = peers.trailing_zeros() as usize;
+            let peer = PeerId::try_from(peers.trailing_zeros()).expect("a bit of 64");
             peers &= peers - 1;
-            outboxes[peer].add(&message, Target::Plain, b"", 0);
+            outboxes.add(peer, &message, Target::Plain, b"", 0);
         }
         reached
     }
 
     fn handle_batch(&mut self, batch: &Batch) {
         if let Some(round) = batch.round() {
-            self.await_round(round);
+            self.shared.await_round(round);
         }
         let inbox_bytes = &self.shared.peers[usize::from(self.local.me)].inbox_bytes;
         inbox_bytes.fetch_sub(batch.size(), Ordering::Relaxed);
@@ -726,7 +693,7 @@ impl Reactor {
                     let Self { caches, local, shared, .. } = self;
                     let account = message.account as usize;
                     let interest = &shared.accounts[account].interest;
-                    let routes = caches[account].routes(local.me, interest, message.subject);
+                    let routes = caches[account].routes(local.me, interest, message.routed_by());
                     for slot in &routes.local {
                         local.deliver(*slot, None, &message);
                     }
@@ -759,7 +726,7 @@ impl Reactor {
         let Self { caches, local, outboxes, shared, .. } = self;
         let account = message.account as usize;
         let interest = &shared.accounts[account].interest;
-        let routes = caches[account].routes(local.me, interest, message.subject);
+        let routes = caches[account].routes(local.me, interest, message.routed_by());
         let Some(queue) = routes.queues.iter().find(|queue| *queue.name == *queue_name) else {
             return;
         };
@@ -775,7 +742,7 @@ impl Reactor {
                 }
             } else if hops < HOPS_MAX {
                 let target = Target::Queue(*member);
-                outboxes[usize::from(member.peer)].add(message, target, queue_name, hops + 1);
+                outboxes.add(member.peer, message, target, queue_name, hops + 1);
                 return;
             }
         }
@@ -805,7 +772,7 @@ impl Reactor {
             } else {
                 self.asked_to_pause = Some((origin, now));
                 let mail = Mail::Pause { connection: origin, near_limit: behind.near_limit };
-                self.outboxes[usize::from(origin.peer)].send(mail);
+                self.outboxes.send(origin.peer, mail);
                 true
             };
             if paused

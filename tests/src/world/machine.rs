@@ -15,7 +15,7 @@ use fastrand::Rng;
 use fulmar::reactor::{
     Answer, CloseReason, ConnectionReport, Mail, Page, Reactor, Readiness, SubscriptionReport,
 };
-use fulmar::{ReactorInbox, Shared};
+use fulmar::{PeerInbox, Shared};
 
 use super::cable::{Cable, Read};
 
@@ -27,7 +27,7 @@ const SLICE_COUNT: usize = 64;
 /// A reactor and its sockets.
 pub struct Machine {
     reactor: Reactor,
-    inbox: Arc<ReactorInbox>,
+    inbox: Arc<PeerInbox>,
     /// What the inbox's waker wakes; nobody polls it, a step happens when it happens.
     _poll: mio::Poll,
     sockets: Vec<Option<Socket>>,

@@ -25,10 +25,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use fulmar::mesh::waker::PeerWaker;
 use fulmar::reactor::outgoing::POOL_BYTES_MAX;
-use fulmar::reactor::{
-    CloseReason, ConnectionReport, Holdings, Mail, PollWaker, SubscriptionReport,
-};
+use fulmar::reactor::{CloseReason, ConnectionReport, Holdings, Mail, SubscriptionReport};
 use fulmar::stats::Counters;
 use fulmar::{Options, Shared};
 use fulmar_protocol::NATS_VERSION;
@@ -101,7 +100,7 @@ pub fn shared(options: Options, reactor_count: usize) -> (Arc<Shared>, Vec<mio::
     let polls: Vec<_> =
         (0..reactor_count).map(|_| mio::Poll::new().expect("a file descriptor")).collect();
     let wakers =
-        polls.iter().map(|poll| PollWaker::new(poll).expect("a file descriptor")).collect();
+        polls.iter().map(|poll| PeerWaker::of_poll(poll).expect("a file descriptor")).collect();
     let info = Info {
         server_id: "N".repeat(56),
         server_name: "world".to_owned(),

@@ -25,7 +25,7 @@ async fn walk<T: Send + 'static>(
     question: impl Fn(u64, Answer<Page<T>>) -> Mail + Send,
     mut each: impl FnMut(T) + Send,
 ) {
-    for peer in &shared.peers {
+    for peer in shared.reactors() {
         let mut from = Some(0);
         while let Some(place) = from {
             let (give, given) = oneshot::channel();

@@ -129,7 +129,7 @@ fn health(site: &Site, samples: &mut Samples, labels: &Labels) {
 }
 
 fn reactors(site: &Site, samples: &mut Samples) {
-    let peers = &site.shared().peers;
+    let peers = site.shared().reactors();
     let labels = |number: usize| Labels::new(&[("reactor", &number.to_string())]);
     let counters: Vec<Counters> = peers.iter().map(|peer| peer.stats.read()).collect();
     for (name, kind, help, read) in REACTOR_METRICS {

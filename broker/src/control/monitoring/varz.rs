@@ -201,7 +201,7 @@ impl<'a> Varz<'a> {
 /// The counters of all reactors together.
 pub(super) fn total(shared: &Shared) -> Counters {
     let mut total = Counters::default();
-    for peer in &shared.peers {
+    for peer in shared.reactors() {
         total.add(&peer.stats.read());
     }
     total

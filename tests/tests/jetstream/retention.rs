@@ -67,10 +67,7 @@ fn consumers_of_a_work_queue_acknowledge_and_begin_at_the_start() {
             json!({"ack_policy": "none"}),
             "400 10084 consumer in pull mode requires explicit ack policy on workqueue stream",
         ),
-        (
-            json!({"ack_policy": "all"}),
-            "400 10084 consumer in pull mode requires explicit ack policy on workqueue stream",
-        ),
+        (json!({"ack_policy": "all"}), "400 10098 workqueue stream requires explicit ack"),
         (
             json!({"ack_policy": "none", "deliver_subject": "d.x"}),
             "400 10098 workqueue stream requires explicit ack",
@@ -103,7 +100,7 @@ fn each_piece_of_work_is_for_one_consumer() {
     let (_server, mut js) = start_with(work_queue(json!({})));
     js.consumer("S", consumer(json!({"durable_name": "A"})));
     js.consumer_refused("S", consumer(json!({})), several);
-    js.consumer_refused("S", consumer(json!({"filter_subject": "s.a"})), several);
+    js.consumer_refused("S", consumer(json!({"filter_subject": "s.a"})), not_unique);
     // The same one again is no second one.
     js.consumer("S", consumer(json!({"durable_name": "A"})));
     js.ok("CONSUMER.DELETE.S.A", "");

@@ -15,9 +15,12 @@ mod consumer_info;
 mod consumer_update;
 mod deliver;
 mod direct_get;
+mod key_value;
 mod limits;
 mod publish;
 mod pull;
+mod push;
+mod retention;
 mod stream_content;
 mod stream_create;
 mod stream_info;
@@ -103,7 +106,6 @@ fn check_pending(js: &mut JetStream, expected: u64) {
 
 /// Waits until a subject has a subscriber or, as is said, no longer one.
 #[track_caller]
-#[expect(dead_code, reason = "next")]
 fn wait_for_push_bound(js: &mut JetStream, consumer: &str, expected: bool) {
     eventually("the consumer to notice its subscriber", || {
         (js.consumer_info("S", consumer)["push_bound"] == true) == expected

@@ -128,18 +128,20 @@ fn every_scenario_of_streams_runs_and_counts() {
 #[test]
 fn tables_and_plots_are_written() {
     let folder = tempfile::tempdir().unwrap();
-    let path = SERVER.display();
+    let path = STREAM_SERVER.display();
     let output = compare(&[
         "--servers",
         &format!("one={path},two={path}"),
         "--scenarios",
-        "1-1-16,request-1,idle,relay-16",
+        "1-1-16,request-1,idle,relay-16,js-default-128,js-one-always,js-large",
         "--rounds",
         "2",
         "--seconds",
         "0.03",
         "--connections",
         "20",
+        "--scale",
+        "0.001",
         "--out",
         folder.path().to_str().unwrap(),
     ]);
@@ -165,8 +167,12 @@ fn tables_and_plots_are_written() {
     }
     let page = file(".md");
     assert!(page.contains("1-1-16") && page.contains("-latency.svg"), "{page}");
+    for metric in [Metric::BareSyncNs, Metric::LatencyNsBeyondSync, Metric::TimeNsToReady] {
+        let row = page.lines().find(|line| line.contains(metric.label()));
+        assert!(row.is_some_and(|row| row.matches(" (").count() >= 2), "{metric:?}: {page}");
+    }
     // Where this machine keeps its programs is not for the record.
-    let server_folder = SERVER.parent().unwrap().to_str().unwrap();
+    let server_folder = STREAM_SERVER.parent().unwrap().to_str().unwrap();
     assert!(!page.contains(server_folder), "{page}");
     for picture in ["-cpu.svg", "-rate.svg", "-memory.svg", "-latency.svg"] {
         let picture = file(picture);

@@ -94,7 +94,7 @@ impl Messages {
         self.buffer.copy_within(used..self.filled, 0);
         self.filled -= used;
         if pings > 0 {
-            self.send(b"PONG\r\n")?;
+            self.send(&b"PONG\r\n".repeat(pings))?;
         }
         Ok(())
     }
@@ -121,6 +121,7 @@ pub fn number_of(digits: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
     use std::net::{Ipv4Addr, TcpListener};
 
     use super::*;
@@ -134,19 +135,15 @@ mod tests {
                 stream.extend(b"PING\r\n");
             }
         }
-        stream.extend(b"-ERR 'enough'\r\n");
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (mut theirs, _) = listener.accept().unwrap();
-        let mut messages = Messages::on(Connection::unspoken(ours).unwrap());
+        let (mut messages, mut theirs) = pair();
         let mut next = 0;
-        let error = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             scope.spawn(|| {
                 for piece in stream.chunks(997) {
                     theirs.write_all(piece).unwrap();
                 }
             });
-            loop {
+            while next < 3_000 {
                 let read = messages.read(|message| {
                     let (before, number) = number_at_end(message.subject).context("a number")?;
                     assert_eq!(
@@ -156,15 +153,34 @@ mod tests {
                     next += 1;
                     Ok(())
                 });
-                if let Err(error) = read {
-                    return error.to_string();
-                }
+                read.unwrap();
             }
         });
-        assert_eq!((next, error.as_str()), (3_000, "the server said \"enough\""));
         let mut pongs = [0; 18];
-        std::io::Read::read_exact(&mut theirs, &mut pongs).unwrap();
+        theirs.read_exact(&mut pongs).unwrap();
         assert_eq!(&pongs, b"PONG\r\nPONG\r\nPONG\r\n");
+    }
+
+    #[test]
+    fn an_error_of_the_server_is_an_error() {
+        let (mut messages, mut theirs) = pair();
+        theirs.write_all(b"MSG s 1 0\r\n\r\n-ERR 'enough'\r\n").unwrap();
+        let mut count = 0;
+        let error = messages.read(|_| {
+            count += 1;
+            Ok(())
+        });
+        assert_eq!(error.unwrap_err().to_string(), "the server said \"enough\"");
+        assert_eq!(count, 1);
+    }
+
+    /// Our side, and the server's with a bound on its patience.
+    fn pair() -> (Messages, TcpStream) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (theirs, _) = listener.accept().unwrap();
+        theirs.set_read_timeout(Some(super::super::STALL_TIME_MAX)).unwrap();
+        (Messages::on(Connection::unspoken(ours).unwrap()), theirs)
     }
 
     #[test]

@@ -203,6 +203,10 @@ fn sequence_of(acknowledgement: &[u8], stream: &str) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::super::stored::Subjects;
     use super::*;
 
     #[test]
@@ -220,5 +224,58 @@ mod tests {
         check(r#"{"error":{"code":503},"stream":"S","seq":0}"#, "refused");
         check(r#"{"stream":"S"}"#, "no sequence");
         check("", "no acknowledgement");
+    }
+
+    /// Publishes `count` messages to a server that acknowledges the first of them with these
+    /// sequences, all at once, and then hangs up.
+    fn publish_to(sequences: &'static [(u64, u64)], count: u64) -> Result<u64> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let (mut client, _) = listener.accept().unwrap();
+                client.write_all(b"INFO {}\r\n").unwrap();
+                let mut received = Vec::new();
+                let mut wait_for =
+                    |client: &mut std::net::TcpStream, needle: &str, times: usize| {
+                        let mut chunk = [0; 4096];
+                        while String::from_utf8_lossy(&received).matches(needle).count() < times {
+                            let got = client.read(&mut chunk).unwrap();
+                            assert!(got > 0, "the publisher hung up");
+                            received.extend_from_slice(&chunk[..got]);
+                        }
+                    };
+                wait_for(&mut client, "PING", 1);
+                client.write_all(b"PONG\r\n").unwrap();
+                wait_for(&mut client, "PING", 2);
+                client.write_all(b"PONG\r\n").unwrap();
+                wait_for(&mut client, "PUB s ", usize::try_from(count).unwrap());
+                let mut answers = Vec::new();
+                for (number, sequence) in sequences {
+                    let body = format!("{{\"stream\":\"S\",\"seq\":{sequence}}}");
+                    let head = format!("MSG {INBOX}.{number:010} 1 {}", body.len());
+                    write!(answers, "{head}\r\n{body}\r\n").unwrap();
+                }
+                client.write_all(&answers).unwrap();
+            });
+            let stored = Stored::new(Subjects::Same("s"), 16);
+            let mut publisher = StreamPublisher::open(address, "S", stored, 10, 5)?;
+            publisher.run(Until::Count(count))
+        })
+    }
+
+    #[test]
+    fn only_the_next_message_with_the_next_sequence_is_acknowledged() {
+        assert_eq!(publish_to(&[(0, 5), (1, 6), (2, 7)], 3).unwrap(), 3);
+        let check = |sequences, expected: &str| {
+            let error = format!("{:#}", publish_to(sequences, 3).unwrap_err());
+            assert!(error.contains(expected), "{sequences:?}: {error}");
+        };
+        check(&[(0, 5), (1, 7), (2, 8)], "message 1 got sequence 7, and the one before 5");
+        check(&[(0, 5), (1, 5)], "message 1 got sequence 5");
+        check(&[(0, 5), (2, 7)], "message 2 was acknowledged where 1 was the next");
+        check(&[(0, 5), (0, 5)], "message 0 was acknowledged where 1 was the next");
+        check(&[(0, 5), (1, 6), (2, 7), (3, 8)], "message 3 was acknowledged where 3 was the next");
+        check(&[(0, 5), (1, 6)], "the server closed the connection");
     }
 }

@@ -235,7 +235,7 @@ fn jetstream(settings: &Settings) -> Option<JetStreamOptions> {
 /// The memory of the machine, in bytes.
 fn memory_bytes() -> u64 {
     let system = rustix::system::sysinfo();
-    u64::from(system.totalram) * u64::from(system.mem_unit)
+    system.totalram * u64::from(system.mem_unit)
 }
 
 /// What the disk has left for a directory, or for the nearest one above it that is there.

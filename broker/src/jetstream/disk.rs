@@ -16,6 +16,7 @@ pub enum AnyDisk {
 }
 
 /// A file in it.
+#[expect(clippy::large_enum_variant, reason = "there are few files, and each is read often")]
 pub enum AnyFile {
     /// Of the file system.
     Real(RealFile),
@@ -85,6 +86,13 @@ impl DiskFile for AnyFile {
         match self {
             Self::Real(file) => file.write_at(offset, bytes),
             Self::Memory(file) => file.write_at(offset, bytes),
+        }
+    }
+
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Real(file) => file.overwrite(offset, bytes),
+            Self::Memory(file) => file.overwrite(offset, bytes),
         }
     }
 

@@ -188,7 +188,6 @@ impl Shard {
             replies: &mut entry.replies,
         };
         let result = call(&mut entry.consumer, &view, &mut sink);
-        drop(view);
         if entry.is_kept {
             if !entry.is_noted && (entry.consumer.has_change() || !entry.replies.is_empty()) {
                 entry.is_noted = true;

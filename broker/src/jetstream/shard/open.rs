@@ -301,7 +301,6 @@ impl Shard {
                 Consumer::restore(identity, settings, state, now, &view, seed)
             }
         };
-        drop(view);
         self.add_consumer(ConsumerEntry {
             consumer,
             config,

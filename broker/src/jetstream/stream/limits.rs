@@ -208,7 +208,6 @@ impl Stream {
     ///
     /// The log is finished.
     pub fn delete(&mut self, sequence: u64, erase: bool) -> Result<bool, fulmar_storage::Error> {
-        let _ = erase;
-        self.store.delete(sequence)
+        if erase { self.store.erase(sequence) } else { self.store.delete(sequence) }
     }
 }

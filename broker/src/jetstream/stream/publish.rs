@@ -264,7 +264,7 @@ impl Stream {
             Error::Busy { .. } | Error::SyncFirst(_) => error::STREAM_TOO_MANY_REQUESTS,
             Error::DiskFull { .. } => error::INSUFFICIENT_RESOURCES,
             Error::TooLarge { .. } => error::STREAM_MESSAGE_EXCEEDS_MAXIMUM,
-            error => error::stream_store_failed(&error.to_string()),
+            error => error::stream_store_failed(error.to_string()),
         }
     }
 }

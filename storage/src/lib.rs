@@ -1,34 +1,39 @@
 //! A segmented log of messages, usable alone: appended by writes, read through a memory map,
 //! answered for once it is on the disk.
 //!
-//! A [`Log`] belongs to one stream and has a directory for itself. It numbers messages, keeps them
-//! in order, and promises that what it showed once is there after a power cut, that a sequence is
-//! never used twice, and that damage costs what it hits and nothing else. It knows subjects and
-//! headers as bytes. It refuses to know the network, JSON, the wire, threads and clocks: it does
-//! no I/O that its owner did not ask for, and the owner says where the work is done.
+//! A [`Store`] has all messages of one stream. It is a [`Log`], which has a directory for itself,
+//! and a [`SubjectIndex`], which is made from the log and says without the disk which messages are
+//! there and what their subjects are. The log numbers messages, keeps them in order, and promises
+//! that what it showed once is there after a power cut, that a sequence is never used twice, and
+//! that damage costs what it hits and nothing else. The crate knows subjects and headers as bytes.
+//! It refuses to know the network, JSON, the wire, threads and clocks: it does no I/O that its
+//! owner did not ask for, and the owner says where the work is done.
 //!
 //! ```
-//! use fulmar_storage::{Log, Message, Options, RealDisk};
+//! use fulmar_storage::{Filters, Message, Options, RealDisk, Store};
 //!
 //! # let parent = tempfile::tempdir()?;
 //! # let directory = parent.path().join("orders");
 //! let salt = 0x8d2c_41f7_9be0_1653; // A random number, see `Options::salt`.
 //! let options = Options { segment_bytes: 1 << 20, ..Options::new(salt) };
-//! let (mut log, found) = Log::open(RealDisk::open(&directory)?, options)?;
+//! let (mut store, found) = Store::open(RealDisk::open(&directory)?, options)?;
 //! assert!(found.damage.is_empty());
 //!
 //! let message = Message { subject: b"orders.1", headers: b"", payload: b"one", timestamp_ns: 0 };
-//! let sequences = log.append(&[message, Message { payload: b"two", ..message }])?;
+//! let sequences = store.append(&[message, Message { subject: b"orders.2", ..message }])?;
 //! assert_eq!(sequences, 1..3);
-//! assert!(log.read(1)?.is_none(), "what may still disappear is not shown");
+//! assert!(store.read(1)?.is_none(), "what may still disappear is not shown");
 //!
-//! log.commit(true)?; // Written and synced: now the two may be acknowledged.
-//! assert_eq!(log.watermarks().durable, 2);
-//! for record in log.iter_from(1) {
-//!     println!("{}", String::from_utf8_lossy(record?.payload()));
-//! }
-//! log.delete(&[1])?;
-//! log.close()?;
+//! store.commit(true)?; // Written and synced: now the two may be acknowledged.
+//! assert_eq!(store.visible_sequence(), 2);
+//! let second = Filters::parse(["*.2"])?;
+//! assert_eq!(store.next_matching(&second, 1), Some(2));
+//! let record = store.read(2)?.expect("it was just found");
+//! assert_eq!(record.subject(), b"orders.2");
+//!
+//! store.delete(1)?;
+//! assert_eq!((store.messages(), store.first_sequence(), store.last_of(b"orders.1")), (1, 2, None));
+//! store.close()?; // What was deleted is durable, too.
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -184,18 +189,22 @@
 mod deletions;
 mod disk;
 mod error;
+mod filters;
 mod index;
 mod log;
 mod options;
 mod record;
 mod recovery;
 mod segment;
+mod store;
+mod subjects;
 mod visitor;
 
 pub use disk::{
     Disk, DiskFile, MemoryDisk, MemoryFile, RealDisk, RealFile, SimulatedDisk, SimulatedFile,
 };
 pub use error::Error;
+pub use filters::Filters;
 pub use log::{
     BackgroundDone, BackgroundJob, CommitDone, CommitJob, Iter, Located, Log,
     MARKER_INTERVAL_BYTES, Message, Watermarks,
@@ -204,4 +213,6 @@ pub use options::{Options, Promise, SEGMENT_BYTES_MIN};
 pub use record::{ALIGNMENT_BYTES, FORMAT_VERSION, HEAD_BYTES, MARKER_BYTES, SUBJECT_BYTES_MAX};
 pub use recovery::{Cause, Damage, Recovery};
 pub use segment::Record;
+pub use store::Store;
+pub use subjects::{Removed, SubjectIndex, SubjectState};
 pub use visitor::{Visited, Visitor};

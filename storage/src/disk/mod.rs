@@ -62,6 +62,12 @@ pub trait Disk: Clone + Send + 'static {
     /// A number for the time since the machine was started: as long as it is the same, what was
     /// written is there, synced or not. 0 if that cannot be known.
     fn boot(&self) -> u128;
+
+    /// Whether it is a disk only in name, and all on it ends with the process. How large messages
+    /// count depends on it, as in nats-server.
+    fn is_memory(&self) -> bool {
+        false
+    }
 }
 
 /// A file whose length never changes while it is open.

@@ -115,6 +115,10 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
+    fn is_memory(&self) -> bool {
+        true
+    }
+
     /// One: it is gone when the machine stops.
     fn boot(&self) -> u128 {
         1

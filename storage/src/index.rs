@@ -37,6 +37,25 @@ impl Index {
         self.places.push(place);
     }
 
+    /// Where a message is, deleted or not.
+    pub(crate) fn offset_of(&self, sequence: u64) -> Option<u64> {
+        let place = self.place_from(sequence);
+        (place < self.places.len() && self.sequence(place) == sequence).then(|| self.offset(place))
+    }
+
+    /// Where the messages of a range are that are deleted, or below `front`.
+    pub(crate) fn deleted_in(
+        &self,
+        sequences: Range<u64>,
+        front: u64,
+    ) -> impl Iterator<Item = u64> {
+        let places = self.place_from(sequences.start)..self.place_from(sequences.end);
+        let below = self.place_from(front);
+        places
+            .filter(move |place| *place < below || self.deleted.is_set(*place))
+            .map(|place| self.offset(place))
+    }
+
     /// Marks the messages of a range as deleted, and answers how many were not yet.
     pub(crate) fn delete(&mut self, sequences: Range<u64>) -> u64 {
         let places = self.place_from(sequences.start)..self.place_from(sequences.end);
@@ -113,6 +132,10 @@ impl Marks {
             self.full[word / 64] |= 1 << (word % 64);
         }
         is_new
+    }
+
+    fn is_set(&self, place: usize) -> bool {
+        self.words.get(place / 64).is_some_and(|word| word & (1 << (place % 64)) != 0)
     }
 
     /// The first place at or behind `place` that is not marked.

@@ -58,7 +58,7 @@
 //!
 //! # Files
 //!
-//! A directory holds segments of a fixed length, named `IIIIIIIIIIIIIIII-SSSSSSSSSSSSSSSS.segment`:
+//! A directory holds segments, named `IIIIIIIIIIIIIIII-SSSSSSSSSSSSSSSS.segment`:
 //! identity, from 1 without gaps, and salt, both in hexadecimal. The checksums in a segment are
 //! seeded with both, so the name is all that has to be whole for every undamaged record in it to
 //! be found. The real disk keeps an empty file `lock` beside them, locked while it is in use.
@@ -69,9 +69,11 @@
 //!  synced       to         written    durable, and two others follow
 //! ```
 //!
-//! A segment is written with zeros and synced, and its name is synced, before it is used. Then
-//! appending never needs room, and syncing never has to write metadata. A file is never made
-//! shorter or longer: it may be mapped.
+//! The first segment is short, and each is twice as long as the one before, up to a bound; a
+//! message that does not fit gets a longer one. A segment is written with zeros and synced, and
+//! its name is synced, before it is used. Then appending never needs room, and syncing never has
+//! to write metadata. A file is never made shorter or longer: it may be mapped. The last part of a
+//! segment is left to deletions, so that there is room for some when the disk is full.
 //!
 //! # Format 1
 //!
@@ -87,7 +89,7 @@
 //!      12     1  kind: 1 message, 2 marker, 3 deletion; never 0
 //!      13     1  flags, of a message. Bit 0: the sequences behind the message before were left
 //!                out on purpose; bit 1: the next message belongs to the same batch; bit 2: the
-//!                one before does
+//!                one before does. Of a deletion, bit 0: the messages are overwritten behind it
 //!      14     2  length of the subject
 //!      16     4  length of the headers
 //!      20     4  head checksum of the record before, over the bounds of segments too
@@ -118,6 +120,9 @@
 //!      56     8  segment and the offset from which on nothing was known to be synced; or 0 and 0
 //!      64     8  identity of the segment and
 //!      72     8  offset up to where everything was known to be synced
+//!      80    16  a number for the start of the machine in which it was made; 0: not known
+//!      96     8  identity of the segment and
+//!     104     8  offset before which every deletion that overwrites is carried out and synced
 //! ```
 //!
 //! A deletion has neither subject nor headers. Its payload is ranges of sequences, each the
@@ -125,6 +130,10 @@
 //! seven bits a byte, the least first, the eighth bit saying that more follows. A range that
 //! starts with 0, which is the sequence of no message, moves the front to its end. Deletions
 //! gather until a commit is taken.
+//!
+//! A message that is erased keeps its head, so that what follows is still chained to it, and its
+//! body is overwritten with zeros when the deletion is durable. This is the only time that bytes
+//! change that were synced.
 //!
 //! Which message is where, and how many there are, is derived from the records at each opening:
 //! four bytes of memory a message, and a bit for one that is deleted.
@@ -135,11 +144,12 @@
 //! |---|---|---|
 //! | while a segment is prepared | zeros, perhaps too few | removes it, or keeps it prepared |
 //! | before a batch is written | nothing | goes on behind the last record |
-//! | the process ends, a batch is written | the batch | writes it again, syncs it, serves it |
+//! | the process ends, a batch is written | the batch | writes it again, syncs it, serves it; the machine's start says that nothing is missing |
 //! | the power goes, a batch is written and not synced | any of its sectors | keeps the records that are whole; reports the others, not as `synced`; goes on in a new segment, behind every sequence that may have been given |
 //! | in the middle of an atomic batch | some of its messages | drops them, and notes that in the next marker |
 //! | while a new segment is begun | one segment without its end and the next without its start | the same |
 //! | while messages are deleted | some of them | deletes nothing more by itself |
+//! | while messages are erased | them whole, or with any of their sectors zero | goes on with it |
 //! | while segments are removed | any of them | [`Log::take_background`] removes the rest |
 //! | while opening | what was there before | the same again |
 //!
@@ -174,7 +184,7 @@
 //! Memory is at most `unwritten_bytes_max` accepted and the markers among it, as much again in
 //! the buffer that is used in turn, and four bytes a message. Opening and the search for a head
 //! hold one segment. A segment is at most 4 GiB less 4096 bytes, a message as much less the
-//! marker before it.
+//! marker before it. Deletions that wait for a commit are at most 16 KiB.
 
 mod deletions;
 mod disk;
@@ -190,7 +200,9 @@ mod store;
 mod subjects;
 mod visitor;
 
-pub use disk::{Disk, DiskFile, RealDisk, RealFile, SimulatedDisk, SimulatedFile};
+pub use disk::{
+    Disk, DiskFile, MemoryDisk, MemoryFile, RealDisk, RealFile, SimulatedDisk, SimulatedFile,
+};
 pub use error::Error;
 pub use filters::Filters;
 pub use log::{

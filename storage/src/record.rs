@@ -16,7 +16,7 @@ pub const MESSAGE_BYTES_MIN: u64 = 48;
 pub const SUBJECT_BYTES_MAX: usize = u16::MAX as usize;
 
 /// Bytes of a marker, aligned.
-pub const MARKER_BYTES: u64 = 120;
+pub const MARKER_BYTES: u64 = 152;
 
 /// No log comes to this sequence: it may start at 2^63, and 2^62 messages do not fit a disk.
 const SEQUENCE_MAX: u64 = (1 << 63) + (1 << 62);
@@ -24,7 +24,7 @@ const SEQUENCE_MAX: u64 = (1 << 63) + (1 << 62);
 /// The format that this crate writes, and the only one that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-const MARKER_BODY_BYTES: usize = 80;
+const MARKER_BODY_BYTES: usize = 112;
 const MARKER_MAGIC: [u8; 8] = *b"FULMARLG";
 const MARKER_FLAG_START: u32 = 1;
 const MARKER_FLAG_CLOSED: u32 = 2;
@@ -65,6 +65,9 @@ pub(crate) const FLAG_GAP: u8 = 1;
 pub(crate) const FLAG_MORE: u8 = 2;
 /// Of a message: the message before belongs to the same batch.
 pub(crate) const FLAG_CONTINUES: u8 = 4;
+
+/// Of a deletion: the bytes of the messages are overwritten behind it.
+pub(crate) const FLAG_ERASED: u8 = 1;
 
 const MESSAGE_FLAGS: u8 = FLAG_GAP | FLAG_MORE | FLAG_CONTINUES;
 
@@ -126,7 +129,7 @@ impl Head {
         let kind = match (kind_byte, flags) {
             (1, flags) if flags & !MESSAGE_FLAGS == 0 => Kind::Message,
             (2, 0) => Kind::Marker,
-            (3, 0) => Kind::Deletion,
+            (3, flags) if flags & !FLAG_ERASED == 0 => Kind::Deletion,
             _ => return Err(HeadFault::Newer),
         };
         let subject_bytes = u16::from_le_bytes([head[14], head[15]]);
@@ -241,6 +244,12 @@ pub(crate) struct Marker {
     /// Everything before this place was synced when the marker was made.
     pub(crate) durable_segment: u64,
     pub(crate) durable_bytes: u64,
+    /// The start of the machine in which it was made; 0 if that is not known.
+    pub(crate) boot: u128,
+    /// Every erasure that is noted before this place was carried out and synced when the marker
+    /// was made.
+    pub(crate) erased_segment: u64,
+    pub(crate) erased_bytes: u64,
 }
 
 impl Marker {
@@ -273,6 +282,9 @@ impl Marker {
         for (place, number) in body[16..].chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
         }
+        body[80..96].copy_from_slice(&self.boot.to_le_bytes());
+        body[96..104].copy_from_slice(&self.erased_segment.to_le_bytes());
+        body[104..112].copy_from_slice(&self.erased_bytes.to_le_bytes());
         encode(out, seed, offset, frame, &[], &[], &body)
     }
 
@@ -295,6 +307,9 @@ impl Marker {
             unsure_bytes: u64_at(body, 56),
             durable_segment: u64_at(body, 64),
             durable_bytes: u64_at(body, 72),
+            boot: u128::from_le_bytes(*body[80..].first_chunk()?),
+            erased_segment: u64_at(body, 96),
+            erased_bytes: u64_at(body, 104),
         })
     }
 }
@@ -422,6 +437,9 @@ mod tests {
             unsure_bytes: 6,
             durable_segment: 7,
             durable_bytes: 8,
+            boot: 9 << 64,
+            erased_segment: 10,
+            erased_bytes: 11,
         };
         let frame =
             Frame { kind: Kind::Marker, flags: 0, previous: 0, sequence: 9, timestamp_ns: 0 };

@@ -85,6 +85,15 @@ impl<F: DiskFile> Segment<F> {
 
     /// The message that starts at `offset`, if that is below the mark.
     pub(crate) fn read(&self, offset: u64, sequence: u64) -> Result<Record<'_>, Error> {
+        match self.record(offset)? {
+            Some(record) => self.verified(offset, sequence, record),
+            None => Err(self.damaged(offset..offset + HEAD_BYTES as u64, sequence)),
+        }
+    }
+
+    /// As many bytes as the record at `offset` says that it has. `None`: they are not all below
+    /// the mark.
+    pub(crate) fn record(&self, offset: u64) -> Result<Option<Cow<'_, [u8]>>, Error> {
         let published = self.file.published();
         let read = |range: Range<u64>| {
             let doing = || format!("read {} at {}", self.name(), range.start);
@@ -92,16 +101,16 @@ impl<F: DiskFile> Segment<F> {
         };
         let head_end = offset + HEAD_BYTES as u64;
         if head_end > published {
-            return Err(self.damaged(offset..published.max(offset), sequence));
+            return Ok(None);
         }
         // The length is taken before its checksum is verified, so it is bounded here.
         let head = read(offset..head_end)?;
         let bytes = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
         let end = offset + u64::from(bytes);
         if end > published || end < head_end {
-            return Err(self.damaged(offset..head_end, sequence));
+            return Ok(None);
         }
-        self.verified(offset, sequence, read(offset..end)?)
+        read(offset..end).map(Some)
     }
 
     /// The message at the start of `bytes`, which are or will be at `offset`.

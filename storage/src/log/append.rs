@@ -3,14 +3,13 @@
 //! It refuses to know the disk, but for the preparing of a segment that nobody prepared ahead.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use super::commit::{Place, Write};
+use super::commit::{Batch, Place};
 use super::{Log, Message};
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 use crate::index::Index;
-use crate::options::{Promise, SEGMENT_BYTES_MIN, SEQUENCE_GIVEN_MAX};
+use crate::options::{Promise, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SEQUENCE_GIVEN_MAX};
 use crate::record::{
     FLAG_CONTINUES, FLAG_GAP, FLAG_MORE, Frame, HEAD_BYTES, Kind, MARKER_BYTES, Marker,
     SUBJECT_BYTES_MAX, encode, message_bytes,
@@ -186,7 +185,7 @@ impl<D: Disk> Log<D> {
     fn check_batch(&self, batch: &[Message<'_>]) -> Result<(), Error> {
         self.check_not_finished()?;
         let mut batch_bytes = 0;
-        let record_bytes_max = self.options.segment_bytes - MARKER_BYTES;
+        let record_bytes_max = SEGMENT_BYTES_MAX - MARKER_BYTES;
         for message in batch {
             if message.subject.is_empty() || message.subject.len() > SUBJECT_BYTES_MAX {
                 return Err(Error::SubjectLength(message.subject.len()));
@@ -237,7 +236,7 @@ impl<D: Disk> Log<D> {
     pub(super) fn settle_recovery(&mut self) -> Result<(), Error> {
         let Some(mark) = self.recovery_mark else { return Ok(()) };
         if mark.leave_segment || self.end + MARKER_BYTES > self.active().file.bytes() {
-            self.prepare_spares(1)?;
+            self.prepare_spare(0, 0, 0)?;
             self.roll(mark.cut);
         } else {
             let kind = if mark.cut { MarkerKind::Cut } else { MarkerKind::Interval };
@@ -248,14 +247,14 @@ impl<D: Disk> Log<D> {
     }
 
     /// Sees to it that there are as many spare segments as these records need, and the deletions
-    /// that wait behind them.
+    /// that wait behind them, and that they are long enough.
     pub(super) fn prepare_for(
         &mut self,
-        records: impl Iterator<Item = Planned>,
+        records: impl Iterator<Item = Planned> + Clone,
     ) -> Result<(), Error> {
         let mut filling = self.filling();
         let mut rolls = 0;
-        for record in records.chain(self.planned_deletion()) {
+        for record in records.clone().chain(self.planned_deletions()) {
             match filling.placement(record) {
                 Placement::Here => {}
                 Placement::BehindMarker => {
@@ -263,26 +262,53 @@ impl<D: Disk> Log<D> {
                     filling.end += MARKER_BYTES;
                 }
                 Placement::NextSegment => {
+                    let batch_bytes = records.clone().map(|record| record.bytes).sum();
+                    let capacity = self.prepare_spare(rolls, record.bytes, batch_bytes)?;
                     rolls += 1;
-                    let capacity = self.options.segment_bytes;
                     filling = Filling { end: MARKER_BYTES, marker_last_at: 0, capacity };
                 }
             }
             filling.end += record.bytes;
         }
-        self.prepare_spares(rolls)
+        Ok(())
     }
 
-    fn prepare_spares(&mut self, count: usize) -> Result<(), Error> {
-        while self.spares.len() < count {
-            if self.preparing {
-                // Its owner has it in hand, and the order of the segments is their identity.
-                return Err(Error::Busy { unwritten_bytes: self.unwritten_bytes });
-            }
-            let prepared = self.prepare().run();
-            self.handle_prepared(prepared)?;
+    /// Sees to it that there is a spare segment with this number, and that a record fits it.
+    /// Answers how long it is.
+    fn prepare_spare(
+        &mut self,
+        number: usize,
+        record_bytes: u64,
+        batch_bytes: u64,
+    ) -> Result<u64, Error> {
+        let needed = MARKER_BYTES + record_bytes;
+        let spare_bytes = self.spares.get(number).map_or(0, |spare| spare.file.bytes());
+        if spare_bytes >= needed {
+            return Ok(spare_bytes);
         }
-        Ok(())
+        if self.preparing {
+            // Its owner has it in hand, and the order of the segments is their identity.
+            return Err(Error::Busy { unwritten_bytes: self.unwritten_bytes });
+        }
+        // One that is too short makes way, with those behind it: identities have no gaps.
+        while self.spares.len() > number {
+            let name = self.spares[self.spares.len() - 1].name();
+            let removed = self.disk.remove(&name);
+            removed.map_err(|error| Error::disk(format!("remove {name}"), error))?;
+            self.spares.pop_back();
+            self.spare_next_id -= 1;
+        }
+        let previous = match number.checked_sub(1) {
+            Some(before) => self.spares[before].file.bytes(),
+            None => self.filling().capacity,
+        };
+        // A batch gets one segment if it can, with some room for markers and deletions.
+        let batch_bytes =
+            (MARKER_BYTES + batch_bytes + batch_bytes / 8).min(self.options.segment_bytes);
+        let bytes = self.options.next_segment_bytes(previous).max(batch_bytes).max(needed);
+        let prepared = self.prepare(bytes.next_multiple_of(SEGMENT_BYTES_MIN)).run();
+        self.handle_prepared(prepared)?;
+        Ok(self.spares[number].file.bytes())
     }
 
     fn filling(&self) -> Filling {
@@ -318,11 +344,11 @@ impl<D: Disk> Log<D> {
         });
     }
 
-    pub(super) fn push_deletion(&mut self, body: &[u8]) {
+    pub(super) fn push_deletion(&mut self, flags: u8, body: &[u8]) {
         self.place(planned_deletion(body.len()));
         let frame = Frame {
             kind: Kind::Deletion,
-            flags: 0,
+            flags,
             previous: self.chain,
             sequence: self.next_sequence,
             timestamp_ns: 0,
@@ -333,6 +359,7 @@ impl<D: Disk> Log<D> {
 
     pub(super) fn push_marker(&mut self, kind: MarkerKind) {
         let active = self.active();
+        let (erased_segment, erased_bytes) = self.erasing.done_before(self.durable);
         let mut marker = Marker {
             closed: kind == MarkerKind::Closed,
             cut: matches!(kind, MarkerKind::Cut | MarkerKind::Start { cut: true }),
@@ -341,6 +368,9 @@ impl<D: Disk> Log<D> {
             front: self.front,
             durable_segment: self.durable.segment,
             durable_bytes: self.durable.bytes,
+            boot: self.boot,
+            erased_segment,
+            erased_bytes,
             ..Marker::default()
         };
         if matches!(kind, MarkerKind::Start { .. }) {
@@ -378,20 +408,18 @@ impl<D: Disk> Log<D> {
     ) {
         let Kept { segment, index, .. } =
             self.kept.back_mut().expect("there is a segment to append to");
-        if self.batches.back().is_none_or(|batch| batch.segment.id != segment.id) {
-            let bytes = Arc::new(std::mem::take(&mut self.buffer));
-            let (segment, offset) = (segment.clone(), self.end);
-            self.batches.push_back(Write { segment, offset, bytes });
+        if self.batches.back().is_none_or(|batch| batch.segment != segment.id) {
+            let bytes = std::mem::take(&mut self.buffer);
+            self.batches.push_back(Batch { segment: segment.id, offset: self.end, bytes });
         }
         let batch = self.batches.back_mut().expect("it was just put there");
-        let out = Arc::get_mut(&mut batch.bytes).expect("an open batch is not shared");
-        let bytes_before = out.len();
-        self.chain = put(out, segment, index);
-        let bytes = (out.len() - bytes_before) as u64;
+        let bytes_before = batch.bytes.len();
+        self.chain = put(&mut batch.bytes, segment, index);
+        let bytes = (batch.bytes.len() - bytes_before) as u64;
         self.end += bytes;
         self.unwritten_bytes += bytes;
         self.closed = false;
-        debug_assert_eq!(batch.end(), self.end);
+        debug_assert_eq!(batch.offset + batch.bytes.len() as u64, self.end);
         debug_assert!(self.end <= segment.file.bytes(), "a record fits its segment");
     }
 

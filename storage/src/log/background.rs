@@ -69,13 +69,15 @@ impl<D: Disk> Log<D> {
     /// marker left, one flipped bit in it would have the sequences start anew. Who reads a removed
     /// segment goes on reading it.
     pub fn take_background(&mut self) -> Option<BackgroundJob<D>> {
-        if self.finished.is_some() {
+        // If it fails, the log is finished.
+        if self.finished.is_some() || self.erase_some().is_err() {
             return None;
         }
         if self.spares.is_empty() && !self.preparing && !self.prepare_failed {
             let bytes = self.kept.back().map_or(0, |kept| kept.segment.file.bytes());
             if self.end > bytes / 2 {
-                return Some(BackgroundJob(Work::Prepare(self.prepare())));
+                let bytes = self.options.next_segment_bytes(bytes);
+                return Some(BackgroundJob(Work::Prepare(self.prepare(bytes))));
             }
         }
         if !self.removing {
@@ -120,11 +122,11 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    pub(super) fn prepare(&mut self) -> Prepare<D> {
+    pub(super) fn prepare(&mut self, bytes: u64) -> Prepare<D> {
         self.preparing = true;
         let salt = next_salt(&mut self.salt_state);
         let (disk, id) = (self.disk.clone(), self.spare_next_id);
-        Prepare { disk, id, salt, bytes: self.options.segment_bytes }
+        Prepare { disk, id, salt, bytes }
     }
 
     pub(super) fn handle_prepared(&mut self, prepared: Prepared<D>) -> Result<(), Error> {

@@ -36,6 +36,14 @@ pub(super) struct Write<F> {
     pub(super) bytes: Arc<Vec<u8>>,
 }
 
+/// Records that follow each other in one segment, not yet taken to be written.
+pub(super) struct Batch {
+    /// Its identity: a batch that held the segment itself would keep erasing off.
+    pub(super) segment: u64,
+    pub(super) offset: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
 /// A place between two records, and the last sequence before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
@@ -100,9 +108,11 @@ impl<D: Disk> Log<D> {
             self.push_deletions();
         }
         let target = self.accepted_place();
-        let syncs = if sync && self.durable != target {
+        let syncs = if sync && (self.durable != target || self.erasing.has_unsynced()) {
             let ids = self.durable.segment..=target.segment;
-            let unsynced = self.kept.iter().filter(|kept| ids.contains(&kept.segment.id));
+            let erased = self.erasing.take_unsynced();
+            let is_unsynced = |id: u64| ids.contains(&id) || erased.contains(&id);
+            let unsynced = self.kept.iter().filter(|kept| is_unsynced(kept.segment.id));
             unsynced.map(|kept| kept.segment.clone()).collect()
         } else {
             Vec::new()
@@ -111,7 +121,16 @@ impl<D: Disk> Log<D> {
             return None;
         }
         self.committing = true;
-        let writes: Vec<Write<D::File>> = self.batches.drain(..).collect();
+        let kept = &self.kept;
+        let writes: Vec<Write<D::File>> = self
+            .batches
+            .drain(..)
+            .map(|Batch { segment, offset, bytes }| {
+                let at = kept.partition_point(|kept| kept.segment.id < segment);
+                let segment = kept[at].segment.clone();
+                Write { segment, offset, bytes: Arc::new(bytes) }
+            })
+            .collect();
         self.in_flight.clone_from(&writes);
         Some(CommitJob { writes, syncs, target })
     }
@@ -146,10 +165,12 @@ impl<D: Disk> Log<D> {
         }
         self.written = target;
         if !syncs.is_empty() {
+            drop(syncs);
             self.durable = target;
+            self.erasing.handle_synced();
         }
         debug_assert!(self.written.is_at_or_behind(self.durable));
-        Ok(())
+        self.erase_some()
     }
 
     /// Writes all that is accepted, and with `sync` makes it durable, here and now.

@@ -7,16 +7,18 @@ mod append;
 mod background;
 mod commit;
 mod delete;
+mod erase;
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 
 pub use append::MARKER_INTERVAL_BYTES;
 use append::{MarkerKind, RecoveryMark};
 pub use background::{BackgroundDone, BackgroundJob};
+use commit::{Batch, Place, Write};
 pub use commit::{CommitDone, CommitJob};
-use commit::{Place, Write};
+use delete::Waiting;
+use erase::Erasing;
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
@@ -62,6 +64,7 @@ pub struct Log<D: Disk> {
     disk: D,
     options: Options,
     salt_state: u64,
+    boot: u128,
     /// Oldest first; records are appended to the last.
     kept: VecDeque<Kept<D::File>>,
     /// Prepared for the next rolls, in their order.
@@ -73,7 +76,7 @@ pub struct Log<D: Disk> {
     /// Files that could not be removed.
     removals_failed: Vec<String>,
     /// Accepted and not yet taken to be written, oldest first; each is for one segment.
-    batches: VecDeque<Write<D::File>>,
+    batches: VecDeque<Batch>,
     /// What the commit that is under way writes.
     in_flight: Vec<Write<D::File>>,
     /// Of `batches` and `in_flight`; at most `unwritten_bytes_max` and the markers between.
@@ -93,7 +96,8 @@ pub struct Log<D: Disk> {
     /// Behind which place the front is noted; `None` while it waits for the next commit.
     front_place: Option<Place>,
     /// Deleted, and to be noted with the next commit.
-    deletions: Vec<Range<u64>>,
+    waiting: Waiting,
+    erasing: Erasing,
     /// How many messages are neither deleted nor damaged.
     live: u64,
     written: Place,
@@ -155,7 +159,7 @@ impl<D: Disk> Log<D> {
         visitor: &mut impl Visitor,
     ) -> Result<(Self, Recovery), Error> {
         options.check()?;
-        let recovered = recover(&disk, options.segment_bytes, visitor)?;
+        let recovered = recover(&disk, &options, visitor)?;
         let mut report = recovered.report;
         let is_new = recovered.kept.is_empty();
         let mut next_sequence = recovered.next_sequence;
@@ -163,15 +167,18 @@ impl<D: Disk> Log<D> {
             next_sequence = options.first_sequence;
         }
         let mut mark = recovered.leave_segment || recovered.cut;
+        let boot = disk.boot();
         if let Promise::Written { unsynced_sequences_max } = options.promise
             && !report.closed
         {
-            // Somebody may have seen that many messages of which nothing is left. A new log needs
-            // its marker too: without one on the disk it would be new once more.
-            if !is_new {
+            // If the machine was started since, somebody may have seen that many messages of which
+            // nothing is left. The next opening asks the same, so it needs a marker of this start.
+            // So does a new log: without one on the disk it would be new once more.
+            let same_boot = boot != 0 && boot == recovered.boot;
+            if !is_new && !same_boot {
                 next_sequence += unsynced_sequences_max;
             }
-            mark = true;
+            mark |= !same_boot;
         }
         let last_id = recovered.kept.back().map_or(0, |kept| kept.segment.id);
         let spare_next_id = recovered.spares.back().map_or(last_id, |spare| spare.id) + 1;
@@ -182,6 +189,7 @@ impl<D: Disk> Log<D> {
             disk,
             options,
             salt_state: options.salt,
+            boot,
             kept: recovered.kept,
             spares: recovered.spares,
             spare_next_id,
@@ -201,7 +209,8 @@ impl<D: Disk> Log<D> {
             next_sequence,
             front,
             front_place: Some(place),
-            deletions: Vec::new(),
+            waiting: Waiting::default(),
+            erasing: Erasing::recovered(&recovered.erasures, recovered.erased, place),
             live,
             written: place,
             durable: place,
@@ -226,6 +235,12 @@ impl<D: Disk> Log<D> {
     /// The disk failed now or before. The log on the disk is as after a crash.
     pub fn close(mut self) -> Result<(), Error> {
         self.commit(true)?;
+        let mut erasures = usize::MAX;
+        while self.erasing.len() < erasures {
+            erasures = self.erasing.len();
+            self.erase_some()?;
+            self.commit(true)?;
+        }
         if self.closed || self.kept.is_empty() || self.recovery_mark.is_some() {
             return Ok(());
         }
@@ -299,14 +314,15 @@ impl<D: Disk> Log<D> {
         let Some((segment, _, offset)) = self.known_between(sequence, sequence + 1)? else {
             return Ok(None);
         };
-        let unwritten = self.in_flight.iter().chain(&self.batches).find(|write| {
-            write.segment.id == segment.id && (write.offset..write.end()).contains(&offset)
+        let in_flight =
+            self.in_flight.iter().map(|write| (write.segment.id, write.offset, &*write.bytes));
+        let batches = self.batches.iter().map(|batch| (batch.segment, batch.offset, &batch.bytes));
+        let unwritten = in_flight.chain(batches).find_map(|(id, start, bytes)| {
+            let inside = usize::try_from(offset.checked_sub(start)?).ok()?;
+            bytes.get(inside..).filter(|rest| id == segment.id && !rest.is_empty())
         });
         match unwritten {
-            Some(write) => {
-                let start = usize::try_from(offset - write.offset).expect("an offset in a slice");
-                segment.parse(offset, sequence, &write.bytes[start..]).map(Some)
-            }
+            Some(bytes) => segment.parse(offset, sequence, bytes).map(Some),
             None => segment.read(offset, sequence).map(Some),
         }
     }

@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 
 use fulmar_storage::{
-    Error, Log, MARKER_INTERVAL_BYTES, Message, Options, RealDisk, SimulatedDisk, Watermarks,
+    Disk, Error, Log, MARKER_INTERVAL_BYTES, MemoryDisk, Message, Options, RealDisk, SimulatedDisk,
+    Watermarks,
 };
 
 use crate::support::{
@@ -176,6 +177,39 @@ fn who_reads_a_segment_keeps_it() {
 }
 
 #[test]
+fn segments_grow_and_a_large_message_gets_one_that_fits() {
+    let disk = SimulatedDisk::new();
+    let options = Options { segment_bytes: 16 << 10, ..options() };
+    let (mut log, _) = Log::open(disk.clone(), options).unwrap();
+    let lengths = |disk: &SimulatedDisk| -> Vec<usize> {
+        crate::support::files(disk).values().map(Vec::len).collect()
+    };
+    assert_eq!(lengths(&disk), [0; 0], "a log that is new has no file");
+    append_durable(&mut log, 1..2);
+    assert_eq!(lengths(&disk), [4_096]);
+    append_durable(&mut log, 2..600);
+    assert_eq!(lengths(&disk), [4_096, 8_192, 16_384, 16_384]);
+    // A spare that is too short makes way.
+    append_durable(&mut log, 600..700);
+    log.run_background().unwrap();
+    assert_eq!(lengths(&disk).len(), 5);
+    let large = vec![b'x'; 50_000];
+    let message = Message { subject: b"a", headers: b"", payload: &large, timestamp_ns: 0 };
+    assert_eq!(log.append(&[message]).unwrap(), 700..701);
+    append_durable(&mut log, 701..900);
+    assert_eq!(lengths(&disk), [4_096, 8_192, 16_384, 16_384, 53_248, 16_384]);
+    let (log, report) = Log::open(disk.after_power_cut(|| false), options).unwrap();
+    assert!(report.damage.is_empty(), "{report:?}");
+    assert_eq!(log.messages(), 899);
+    assert_eq!(log.read(700).unwrap().unwrap().payload(), large);
+    // A batch gets a segment for itself, if there may be one.
+    let disk = SimulatedDisk::new();
+    let (mut log, _) = Log::open(disk.clone(), options).unwrap();
+    log.append(&[Message { payload: &large[..1_000], ..message }; 10]).unwrap();
+    assert_eq!(lengths(&disk), [12_288]);
+}
+
+#[test]
 fn a_full_disk_refuses_the_batch_and_nothing_else() {
     let disk = SimulatedDisk::new();
     let (mut log, _) = open(&disk);
@@ -254,7 +288,7 @@ fn bounds_are_named_and_kept() {
             .unwrap();
     let payload = vec![7; 4_000];
     let message = Message { subject: b"a", headers: b"", payload: &payload, timestamp_ns: 0 };
-    assert!(matches!(log.append(&[message]), Err(Error::TooLarge { bytes_max: 3_976, .. })));
+    assert!(matches!(log.append(&[message]), Err(Error::TooLarge { bytes_max: 1_000, .. })));
     let message = Message { payload: &payload[..500], ..message };
     assert!(matches!(log.append(&[message; 2]), Err(Error::TooLarge { bytes_max: 1_000, .. })));
     log.append(&[message]).unwrap();
@@ -269,6 +303,8 @@ fn bounds_are_named_and_kept() {
     assert_eq!(log.append(&[]).unwrap(), 3..3);
     for wrong in [
         Options { segment_bytes: 0, ..options() },
+        Options { first_segment_bytes: 0, ..options() },
+        Options { first_segment_bytes: 4 << 20, ..options() },
         Options { segment_bytes: 4_100, ..options() },
         Options { segment_bytes: 4 << 30, ..options() },
         Options { first_sequence: 0, ..options() },
@@ -296,7 +332,8 @@ fn a_new_log_starts_where_it_is_told_and_an_old_one_goes_on() {
 #[test]
 fn a_marker_comes_every_64_kib_and_leads_behind_a_lost_start() {
     let disk = SimulatedDisk::new();
-    let options = Options { segment_bytes: 512 << 10, ..options() };
+    let bytes = 512 << 10;
+    let options = Options { first_segment_bytes: bytes, segment_bytes: bytes, ..options() };
     let (mut log, _) = Log::open(disk.clone(), options).unwrap();
     let payload = vec![b'x'; 1_000];
     let message = Message { subject: b"a", headers: b"", payload: &payload, timestamp_ns: 0 };
@@ -331,6 +368,118 @@ fn a_marker_comes_every_64_kib_and_leads_behind_a_lost_start() {
         messages.keys().copied().collect::<Vec<_>>(),
         (damage.sequences.end..401).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn erased_bytes_are_gone_from_the_disk_and_nothing_else_is() {
+    let disk = SimulatedDisk::new();
+    let (mut log, _) = open(&disk);
+    append_durable(&mut log, 1..200);
+    let holds = |disk: &SimulatedDisk, text: &str| {
+        let files = crate::support::files(disk);
+        let padded = format!("{text}\0");
+        files
+            .values()
+            .any(|bytes| bytes.windows(padded.len()).any(|part| part == padded.as_bytes()))
+    };
+    let located = log.locate(150).unwrap().unwrap();
+    append_one(&mut log, "secret").unwrap();
+    assert_eq!(log.erase(&[10, 11, 150, 200, 1_000]).unwrap(), 4);
+    assert!(log.read(10).unwrap().is_none() && log.read_accepted(200).unwrap().is_none());
+    assert!(holds(&disk, "message 10"), "it is not durable yet that it is deleted");
+    log.commit(true).unwrap();
+    assert!(!holds(&disk, "message 10") && !holds(&disk, "message 11"));
+    assert!(!holds(&disk, "secret"));
+    assert!(holds(&disk, "message 150"), "somebody reads in its segment");
+    assert_eq!(located.read().unwrap().payload(), b"message 150");
+    drop(located);
+    log.run_background().unwrap();
+    assert!(!holds(&disk, "message 150"));
+    log.commit(true).unwrap();
+    let after = disk.after_power_cut(|| false);
+    assert!(!holds(&after, "message 10") && !holds(&after, "message 150"));
+    let (log, report) = open(&after);
+    assert!(report.damage.is_empty(), "{report:?}");
+    let left: Vec<u64> = payloads(&log).into_iter().map(|(sequence, _)| sequence).collect();
+    let expected: Vec<u64> =
+        (1..200).filter(|sequence| ![10, 11, 150].contains(sequence)).collect();
+    assert_eq!(left, expected);
+}
+
+#[test]
+fn erasing_that_a_crash_stopped_goes_on() {
+    let disk = SimulatedDisk::new();
+    let (mut log, _) = open(&disk);
+    append_durable(&mut log, 1..10);
+    let keeps_it = log.locate(1).unwrap().unwrap();
+    log.erase(&[3]).unwrap();
+    log.commit(true).unwrap();
+    drop(log);
+    let found = |disk: &SimulatedDisk| {
+        let (_, bytes) = crate::support::files(disk).pop_first().unwrap();
+        bytes.windows(9).any(|part| part == b"message 3")
+    };
+    assert!(found(&disk), "nothing was overwritten while it was read");
+    drop(keeps_it);
+    let disk = disk.after_power_cut(|| false);
+    let (mut log, report) = open(&disk);
+    assert!(report.damage.is_empty());
+    log.run_background().unwrap();
+    assert!(!found(&disk));
+    log.close().unwrap();
+    let writes = disk.writes();
+    let (mut log, report) = open(&disk.after_kill());
+    assert!(report.damage.is_empty() && report.closed, "{report:?}");
+    log.run_background().unwrap();
+    assert_eq!((payloads(&log).len(), disk.writes()), (8, writes), "it is not done again");
+}
+
+#[test]
+fn a_relaxed_log_leaves_sequences_out_only_after_the_machine_stopped() {
+    let disk = SimulatedDisk::new();
+    let (mut log, _) = Log::open(disk.clone(), relaxed(1_000)).unwrap();
+    append_one(&mut log, "one").unwrap();
+    log.commit(false).unwrap();
+    assert_eq!(log.visible_sequence(), 1);
+    let disk = disk.after_kill();
+    let (mut log, _) = Log::open(disk.clone(), relaxed(1_000)).unwrap();
+    assert_eq!(log.next_sequence(), 2);
+    append_one(&mut log, "two").unwrap();
+    log.commit(false).unwrap();
+    let mut disk = disk.after_power_cut(|| false);
+    for round in 0..3 {
+        // Nothing was appended since the last opening, but nobody can know.
+        let (log, _) = Log::open(disk.clone(), relaxed(1_000)).unwrap();
+        assert_eq!(log.next_sequence(), 1_002, "round {round}");
+        disk = disk.after_kill();
+    }
+    let (mut log, _) = Log::open(disk.clone(), relaxed(1_000)).unwrap();
+    append_one(&mut log, "three").unwrap();
+    log.commit(false).unwrap();
+    let disk = disk.after_kill();
+    let (log, _) = Log::open(disk.clone(), relaxed(1_000)).unwrap();
+    assert_eq!(payloads(&log), [(1, "one".to_owned()), (1_002, "three".to_owned())]);
+    log.close().unwrap();
+    let (log, report) = Log::open(disk.after_power_cut(|| true), relaxed(1_000)).unwrap();
+    assert_eq!((log.next_sequence(), report.closed), (1_003, true), "nothing was missing");
+}
+
+#[test]
+fn a_log_in_memory_behaves_the_same_and_gives_its_memory_back() {
+    let disk = MemoryDisk::new();
+    let (mut log, _) = Log::open(disk.clone(), options()).unwrap();
+    append_durable(&mut log, 1..500);
+    assert_eq!(payloads(&log).len(), 499);
+    log.delete(&[499]).unwrap();
+    log.truncate_front(450).unwrap();
+    log.commit(true).unwrap();
+    log.run_background().unwrap();
+    assert!(disk.list().unwrap().len() <= 5);
+    drop(log);
+    let (log, report) = Log::open(disk, options()).unwrap();
+    assert!(report.damage.is_empty());
+    assert_eq!(payloads(&log).len(), 49);
+    assert_eq!(payloads(&log)[0], (450, "message 450".to_owned()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fulmar_storage::{Error, Log, SimulatedDisk};
 use proptest::prelude::*;
 
-use crate::support::{Owned, Told, files, open, options, read_all};
+use crate::support::{Owned, Told, files, growing, options, read_all};
 
 #[derive(Clone, Debug)]
 enum Operation {
@@ -44,7 +44,7 @@ enum Operation {
 
 fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
-        6 => (any::<u64>(), 0_usize..12, prop_oneof![Just(20_usize), Just(300), Just(3_000)], any::<bool>())
+        6 => (any::<u64>(), 0_usize..12, prop_oneof![Just(20_usize), Just(300), Just(9_000)], any::<bool>())
             .prop_map(|(seed, messages, payload_bytes_max, atomic)| Operation::Append {
                 seed,
                 messages,
@@ -73,7 +73,7 @@ proptest! {
     #[test]
     fn a_log_is_a_map_of_messages(operations in prop::collection::vec(operation(), 1..60)) {
         let mut disk = SimulatedDisk::new();
-        let (mut log, _) = open(&disk);
+        let (mut log, _) = Log::open(disk.clone(), growing()).unwrap();
         let mut model: BTreeMap<u64, Owned> = BTreeMap::new();
         for operation in operations {
             match operation {
@@ -109,7 +109,9 @@ proptest! {
                         (end.saturating_sub(of)..end).filter(|_| random.u8(0..100) < chance).collect();
                     let before = model.len();
                     model.retain(|known, _| chosen.binary_search(known).is_err());
-                    prop_assert_eq!(log.delete(&chosen).unwrap(), (before - model.len()) as u64);
+                    let deleted =
+                        if seed % 2 == 0 { log.delete(&chosen) } else { log.erase(&chosen) };
+                    prop_assert_eq!(deleted.unwrap(), (before - model.len()) as u64);
                 }
                 Operation::Write => log.commit(false).unwrap(),
                 Operation::Sync => log.commit(true).unwrap(),
@@ -138,7 +140,7 @@ proptest! {
                     };
                     let mut told = Told::default();
                     let (reopened, report) =
-                        Log::open_with(disk.clone(), options(), &mut told).unwrap();
+                        Log::open_with(disk.clone(), growing(), &mut told).unwrap();
                     prop_assert_eq!(told.messages, Told::about(model.iter()).messages);
                     log = reopened;
                     prop_assert!(report.damage.is_empty(), "{:?}", report);

@@ -42,10 +42,16 @@ impl Owned {
 
 pub fn options() -> Options {
     Options {
+        first_segment_bytes: SEGMENT_BYTES,
         segment_bytes: SEGMENT_BYTES,
         unwritten_bytes_max: 1 << 20,
         ..Options::new(0x0bad_cafe)
     }
+}
+
+/// Segments get longer.
+pub fn growing() -> Options {
+    Options { segment_bytes: 4 * SEGMENT_BYTES, ..options() }
 }
 
 pub fn relaxed(unsynced_sequences_max: u64) -> Options {

@@ -98,13 +98,21 @@ impl<D: Disk> Store<D> {
     }
 
     /// Deletes a message, and answers whether it was there. It is gone at once, and it is durable
-    /// when the commit that is taken next is.
+    /// when the commit that is taken next is. With `erase`, its bytes are overwritten then; see
+    /// [`Log::erase`].
     ///
     /// # Errors
     ///
     /// As [`Log::delete`]. Nothing is deleted then.
-    pub fn delete(&mut self, sequence: u64) -> Result<bool, Error> {
-        Ok(self.delete_many(&[sequence])?.messages > 0)
+    pub fn delete(&mut self, sequence: u64, erase: bool) -> Result<bool, Error> {
+        if erase {
+            self.log.erase(&[sequence])?;
+        } else {
+            self.log.delete(&[sequence])?;
+        }
+        let removed = self.index.remove(sequence);
+        self.check();
+        Ok(removed.is_some())
     }
 
     /// Deletes a message as [`delete`](Self::delete) does, and has its bytes overwritten; see

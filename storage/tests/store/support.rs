@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use fulmar_storage::{Disk, Message, Options, RealDisk, Recovery, SimulatedDisk, Store};
+use fulmar_storage::{
+    Disk, MemoryDisk, Message, Options, RealDisk, Recovery, SimulatedDisk, Store,
+};
 
 /// A disk that another process opens when the one before is gone.
 pub trait Home {
@@ -15,6 +17,13 @@ impl Home for tempfile::TempDir {
     type Disk = RealDisk;
     fn disk(&self) -> RealDisk {
         RealDisk::open(Path::new(self.path())).unwrap()
+    }
+}
+
+impl Home for MemoryDisk {
+    type Disk = Self;
+    fn disk(&self) -> Self {
+        self.clone()
     }
 }
 
@@ -39,6 +48,12 @@ macro_rules! on_each_disk {
                 super::$test(&tempfile::tempdir().unwrap());
             })+
         }
+        mod memory {
+            $(#[test]
+            fn $test() {
+                super::$test(&fulmar_storage::MemoryDisk::new());
+            })+
+        }
         mod simulated {
             $(#[test]
             fn $test() {
@@ -51,7 +66,12 @@ pub(crate) use on_each_disk;
 
 /// Segments so small that a short workload rolls often.
 pub fn options() -> Options {
-    Options { segment_bytes: 4_096, unwritten_bytes_max: 1 << 20, ..Options::new(0x0bad_cafe) }
+    Options {
+        first_segment_bytes: 4_096,
+        segment_bytes: 4_096,
+        unwritten_bytes_max: 1 << 20,
+        ..Options::new(0x0bad_cafe)
+    }
 }
 
 pub fn open<H: Home>(home: &H) -> (Store<H::Disk>, Recovery) {

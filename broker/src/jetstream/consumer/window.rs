@@ -116,15 +116,34 @@ impl Window {
     #[inline]
     fn find(&self, stream: u64) -> Option<usize> {
         let first = self.entries.front()?.stream;
-        // Without filters and deletions the place is the distance.
-        if let Ok(guess) = usize::try_from(stream.checked_sub(first)?)
-            && let Some(entry) = self.entries.get(guess)
-            && entry.stream == stream
+        let distance = stream.checked_sub(first)?;
+        // Without filters and deletions the place is the distance, and what is acknowledged in
+        // order is at the front: at distance 0.
+        let index = match usize::try_from(distance).ok().filter(|guess| self.is_at(*guess, stream))
         {
-            return (entry.deliveries > 0).then_some(guess);
+            Some(index) => index,
+            None => self.search(distance, stream)?,
+        };
+        (self.entries.get(index)?.deliveries > 0).then_some(index)
+    }
+
+    /// With a filter messages are often about equally far apart.
+    fn search(&self, distance: u64, stream: u64) -> Option<usize> {
+        let (first, last) = (self.entries.front()?.stream, self.entries.back()?.stream);
+        if stream > last {
+            return None;
         }
-        let index = self.entries.binary_search_by_key(&stream, |entry| entry.stream).ok()?;
-        (self.entries[index].deliveries > 0).then_some(index)
+        let steps = self.entries.len() as u64 - 1;
+        let guess = distance.checked_mul(steps).and_then(|all| all.checked_div(last - first));
+        match guess.and_then(|guess| usize::try_from(guess).ok()) {
+            Some(guess) if self.is_at(guess, stream) => Some(guess),
+            _ => self.entries.binary_search_by_key(&stream, |entry| entry.stream).ok(),
+        }
+    }
+
+    #[inline]
+    fn is_at(&self, index: usize, stream: u64) -> bool {
+        self.entries.get(index).is_some_and(|entry| entry.stream == stream)
     }
 
     /// The front is a waiting one again, and settled places do not outnumber the others.

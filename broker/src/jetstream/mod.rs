@@ -3,6 +3,7 @@
 pub mod advisory;
 pub mod api_subject;
 pub mod consumer_config;
+pub mod counter;
 pub mod error;
 pub mod header_block;
 pub mod json;

@@ -2,6 +2,7 @@
 
 pub mod advisory;
 pub mod api_subject;
+pub mod batch_reply;
 pub mod consumer_config;
 pub mod counter;
 pub mod error;

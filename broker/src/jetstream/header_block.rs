@@ -21,32 +21,23 @@ impl HeaderBlock {
         Self { lines }
     }
 
-    /// Adds a header behind those there are. Line ends in `value`, which would be headers of
+    /// Adds a header behind those there are. Line ends in `value`, which would begin headers of
     /// their own, become blanks.
     pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) {
         if self.lines.is_empty() {
             self.lines.extend_from_slice(VERSION_LINE);
         }
-        self.lines.extend_from_slice(name.as_bytes());
-        self.lines.extend_from_slice(b": ");
-        let value = value.as_ref().trim_ascii().iter();
-        self.lines
-            .extend(value.map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
-        self.lines.extend_from_slice(b"\r\n");
+        write_line(name, value.as_ref(), &mut self.lines);
     }
 
     /// Takes out the headers whose name is `taken`. If none is left, so is the block: empty.
     pub fn remove(&mut self, taken: impl Fn(&[u8]) -> bool) {
         let mut kept = Vec::with_capacity(self.lines.len());
-        let mut rest = &self.lines[..];
-        while let Some(end) = memchr::memmem::find(rest, b"\r\n") {
-            let (line, after) = rest.split_at(end + 2);
+        for (index, line) in lines(&self.lines).enumerate() {
             // The first line has the version, and no name.
-            let name = memchr::memchr(b':', line).map(|colon| &line[..colon]);
-            if kept.is_empty() || !name.is_some_and(&taken) {
+            if index == 0 || !name_of(line).is_some_and(&taken) {
                 kept.extend_from_slice(line);
             }
-            rest = after;
         }
         if kept.len() < self.lines.len() && kept == VERSION_LINE {
             kept.clear();
@@ -54,10 +45,23 @@ impl HeaderBlock {
         self.lines = kept;
     }
 
-    /// Gives `name` this value, behind all others, and takes out those it had.
+    /// Gives `name` this value: where it has its first one, or behind all others. Further values
+    /// are taken out.
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
-        self.remove(|given| given == name.as_bytes());
-        self.append(name, value);
+        let mut written = Vec::with_capacity(self.lines.len());
+        let mut is_set = false;
+        for (index, line) in lines(&self.lines).enumerate() {
+            if index == 0 || name_of(line) != Some(name.as_bytes()) {
+                written.extend_from_slice(line);
+            } else if !is_set {
+                write_line(name, value.as_ref(), &mut written);
+                is_set = true;
+            }
+        }
+        self.lines = written;
+        if !is_set {
+            self.append(name, value);
+        }
     }
 
     /// The finished block, blank line included; empty if there are no headers.
@@ -67,6 +71,29 @@ impl HeaderBlock {
         }
         self.lines
     }
+}
+
+/// Lines with their ends.
+fn lines(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = block;
+    std::iter::from_fn(move || {
+        let end = memchr::memmem::find(rest, b"\r\n")?;
+        let (line, after) = rest.split_at(end + 2);
+        rest = after;
+        Some(line)
+    })
+}
+
+fn name_of(line: &[u8]) -> Option<&[u8]> {
+    memchr::memchr(b':', line).map(|colon| &line[..colon])
+}
+
+fn write_line(name: &str, value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    let value = value.trim_ascii().iter();
+    out.extend(value.map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
@@ -111,7 +138,8 @@ mod tests {
     fn set_anew() {
         let mut block = HeaderBlock::new(b"NATS/1.0\r\nA: 1\r\nB: 2\r\nA: 3\r\n\r\n");
         block.set("A", "4");
-        assert_eq!(block.finish(), b"NATS/1.0\r\nB: 2\r\nA: 4\r\n\r\n");
+        block.set("C", "5");
+        assert_eq!(block.finish(), b"NATS/1.0\r\nA: 4\r\nB: 2\r\nC: 5\r\n\r\n");
     }
 
     proptest::proptest! {

@@ -8,6 +8,8 @@ pub mod consumer_config;
 pub mod consumer_log;
 pub mod disk;
 pub mod driver;
+pub mod batch_reply;
+pub mod counter;
 pub mod error;
 pub mod header_block;
 pub mod json;

@@ -370,9 +370,9 @@ impl Client {
         Ok(answer)
     }
 
-    /// Publishes a message without payload if there is room for it now: for what need not arrive.
-    pub(crate) fn publish_if_possible(&self, subject: &str) {
-        let publication = Publication { subject: subject.as_bytes(), headers: None, payload: b"" };
+    /// Publishes a message if there is room for it now: for what need not arrive.
+    pub(crate) fn publish_if_possible(&self, subject: &str, payload: &[u8]) {
+        let publication = Publication { subject: subject.as_bytes(), headers: None, payload };
         let _ = self.handle.shared.write(|out| out.publish(publication, None));
     }
 

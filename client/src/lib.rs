@@ -50,6 +50,7 @@ mod headers;
 pub mod jetstream;
 pub mod kv;
 mod message;
+pub mod object_store;
 mod options;
 mod server_addr;
 mod shared;

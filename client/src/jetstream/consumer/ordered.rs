@@ -41,6 +41,9 @@ pub struct Config {
     pub headers_only: bool,
     /// How messages are delivered.
     pub delivery: Delivery,
+    /// How many messages are asked for in advance, where they are asked for; 0 for
+    /// [`MESSAGES_PENDING_MAX`](pull::MESSAGES_PENDING_MAX).
+    pub max_messages: usize,
     /// How often the server gives a sign of life; zero for [`ORDERED_HEARTBEAT_DEFAULT`].
     pub heartbeat: Duration,
     /// What the names of the consumers begin with.
@@ -315,7 +318,7 @@ fn may_pass(error: &Error) -> bool {
 /// Tells the server that a consumer is not needed any more. It would find out by itself, later.
 fn delete_later(context: &Context, stream: &str, consumer: &str) {
     let subject = format!("{}.CONSUMER.DELETE.{stream}.{consumer}", context.api_prefix());
-    context.client().publish_if_possible(&subject);
+    context.client().publish_if_possible(&subject, b"");
 }
 
 /// Makes a consumer and listens to it.
@@ -358,7 +361,12 @@ async fn make(
             let info = create(context, stream_name, wanted, Action::Create).await?;
             let consumer: Consumer<pull::Config> =
                 Consumer::from_info(context.clone(), info.clone())?;
-            let messages = consumer.stream().heartbeat(heartbeat).messages().await;
+            let messages_max = match config.max_messages {
+                0 => pull::MESSAGES_PENDING_MAX,
+                messages_max => messages_max,
+            };
+            let messages = consumer.stream().max_messages(messages_max).heartbeat(heartbeat);
+            let messages = messages.messages().await;
             let messages = messages.map_err(|error| match error {
                 MessagesError::Request(error) => failed(error),
                 other => Error::Answer { operation: operation(), reason: other.to_string() },

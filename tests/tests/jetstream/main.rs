@@ -10,12 +10,14 @@
 //! ```
 
 mod ack;
+mod atomic_batch;
 mod consumer_create;
 mod consumer_info;
 mod consumer_update;
 mod counter;
 mod deliver;
 mod direct_get;
+mod fast_batch;
 mod key_value;
 mod limits;
 mod publish;

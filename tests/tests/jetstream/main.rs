@@ -10,21 +10,27 @@
 //! ```
 
 mod ack;
+mod atomic_batch;
 mod consumer_create;
 mod consumer_info;
 mod consumer_update;
+mod counter;
 mod deliver;
 mod direct_get;
+mod fast_batch;
 mod key_value;
 mod limits;
 mod publish;
 mod pull;
 mod push;
 mod retention;
+mod schedule;
 mod stream_content;
 mod stream_create;
 mod stream_info;
 mod stream_update;
+mod transform;
+mod ttl;
 
 use fulmar_tests::{JetStream, Server, eventually, is_fulmar};
 use serde_json::{Value, json};
@@ -54,6 +60,13 @@ fn start_with(configuration: Value) -> (Server, JetStream) {
 /// add to this or replace it; `null` takes one away.
 fn stream(changes: Value) -> Value {
     changed(json!({"name": "S", "subjects": ["s.>"], "storage": "memory"}), changes)
+}
+
+/// What a field of `STREAM.MSG.GET` holds, which is in base64; as text.
+#[track_caller]
+fn decoded(field: &Value) -> String {
+    let bytes = data_encoding::BASE64.decode(field.as_str().unwrap_or_default().as_bytes());
+    String::from_utf8(bytes.expect("base64")).expect("text")
 }
 
 /// `base` with the fields of `changes`; `null` takes one away.

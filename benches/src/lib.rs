@@ -11,8 +11,8 @@
 //! In the order to read: [`scenario`] says what is measured, [`jetstream`] what of streams,
 //! [`load`] holds the clients that do it, [`server`] starts what is measured, on a [`store`] if
 //! it shall keep something, [`phase`] and [`process`] read its CPU time and memory, [`report`]
-//! turns rounds into medians and ratios, [`plot`] draws them. `src/bin/compare.rs` puts them
-//! together.
+//! turns rounds into medians and ratios, [`goal`] says what they shall be, [`plot`] draws them.
+//! `src/bin/compare.rs` puts them together.
 //!
 //! How the figures come about, and what they do not say:
 //!
@@ -33,6 +33,7 @@
 //! * Servers take turns, every measurement starts a fresh one, and the order is swapped each
 //!   round, so that a slow phase of the machine meets both.
 
+pub mod goal;
 pub mod jetstream;
 pub mod load;
 pub mod measure;

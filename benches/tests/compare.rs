@@ -128,6 +128,8 @@ fn every_scenario_of_streams_runs_and_counts() {
 #[test]
 fn tables_and_plots_are_written() {
     let folder = tempfile::tempdir().unwrap();
+    let readme = folder.path().join("README");
+    fs::write(&readme, "a\n<!-- compare:begin -->\n<!-- compare:end -->\nb\n").unwrap();
     let path = STREAM_SERVER.display();
     let output = compare(&[
         "--servers",
@@ -144,6 +146,8 @@ fn tables_and_plots_are_written() {
         "0.001",
         "--out",
         folder.path().to_str().unwrap(),
+        "--into",
+        &format!("{}=compare", readme.display()),
     ]);
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
@@ -167,6 +171,10 @@ fn tables_and_plots_are_written() {
     }
     let page = file(".md");
     assert!(page.contains("1-1-16") && page.contains("-latency.svg"), "{page}");
+    let readme = fs::read_to_string(readme).unwrap();
+    assert!(readme.starts_with("a\n<!--") && readme.ends_with("-->\nb\n"), "{readme}");
+    assert!(readme.contains("js-default-128") && readme.contains("one / two"), "{readme}");
+    assert!(page.contains("at least 1.5x"), "{page}");
     for metric in [Metric::BareSyncNs, Metric::LatencyNsBeyondSync, Metric::TimeNsToReady] {
         let row = page.lines().find(|line| line.contains(metric.label()));
         assert!(row.is_some_and(|row| row.matches(" (").count() >= 2), "{metric:?}: {page}");
@@ -205,6 +213,7 @@ fn bad_arguments_are_one_clear_line() {
     };
     check(&["--servers", "x=/nowhere/server"], "there is no program /nowhere/server");
     check(&["--seconds", "0"], "between 0.01 and 60 seconds");
+    check(&["--into", "/nowhere=x"], "cannot read /nowhere");
     check(&["--scale", "0"], "above 0 and at most 1");
     check(
         &["--servers", "a=/bin/false", "--scenarios", "js-always-128", "--store-base", "/nowhere"],

@@ -82,8 +82,13 @@ struct Options {
     #[arg(long, default_value = "benches/runs")]
     out: PathBuf,
 
+    /// Put the comparison into FILE too, between the lines `<!-- MARK:begin -->` and
+    /// `<!-- MARK:end -->`
+    #[arg(long, value_name = "FILE=MARK", value_parser = parse_into)]
+    into: Option<(PathBuf, String)>,
+
     /// Write no files
-    #[arg(long, conflicts_with = "out")]
+    #[arg(long, conflicts_with_all = ["out", "into"])]
     no_files: bool,
 }
 
@@ -123,9 +128,17 @@ fn run(options: Options) -> Result<()> {
     if let Some(table) = report.floor_table() {
         println!("{table}\n");
     }
+    if let Some(table) = report.goal_table() {
+        println!("{table}\n");
+    }
     println!("{}", report.detail_table());
     if !options.no_files {
-        println!("\nwritten: {}", write_files(&report, &options.out)?);
+        let page = write_files(&report, &options.out)?;
+        println!("\nwritten: {page}");
+        if let Some((file, mark)) = &options.into {
+            put_between_marks(file, mark, &report.section(&page))?;
+            println!("written: {}", file.display());
+        }
     }
     // Each was told when it happened.
     let failures = report.failures().len();
@@ -296,6 +309,14 @@ fn parse_server(text: &str) -> Result<(String, PathBuf)> {
     Ok((label.to_owned(), path))
 }
 
+fn parse_into(text: &str) -> Result<(PathBuf, String)> {
+    let (file, mark) = text.split_once('=').context("expected FILE=MARK")?;
+    let page = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+    // Not only when all is measured.
+    ensure!(between_marks(&page, mark, "").is_some(), "{file} has no lines for {mark:?}");
+    Ok((PathBuf::from(file), mark.to_owned()))
+}
+
 fn parse_seconds(text: &str) -> Result<f64> {
     let seconds: f64 = text.parse().context("expected a number")?;
     // Unanswered PINGs of a server would end a publisher that never pauses to read.
@@ -385,6 +406,23 @@ fn write_files(report: &Report, folder: &Path) -> Result<String> {
     write(&format!("{stem}.md"), &report.markdown(&plots))
 }
 
+/// Replaces what stands between the two lines that name `mark`.
+fn put_between_marks(file: &Path, mark: &str, text: &str) -> Result<()> {
+    let page =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let page = between_marks(&page, mark, text).with_context(|| {
+        format!("{} has no lines <!-- {mark}:begin --> and <!-- {mark}:end -->", file.display())
+    })?;
+    fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn between_marks(page: &str, mark: &str, text: &str) -> Option<String> {
+    let begin = format!("<!-- {mark}:begin -->\n");
+    let (before, rest) = page.split_once(&begin)?;
+    let end = rest.find(&format!("<!-- {mark}:end -->"))?;
+    Some(format!("{before}{begin}{text}{}", &rest[end..]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -405,6 +443,14 @@ mod tests {
         assert_eq!(names(&["1-1-"]), ["1-1-16", "1-1-128", "1-1-1024"]);
         assert_eq!(names(&[]).len(), scenario::ALL.len());
         assert!(chosen_scenarios(&["nonsense".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn only_what_stands_between_marks_is_replaced() {
+        let page = "a\n<!-- x:begin -->\nold\n<!-- x:end -->\nb\n<!-- y:begin -->\n";
+        let expected = "a\n<!-- x:begin -->\nnew\n<!-- x:end -->\nb\n<!-- y:begin -->\n";
+        assert_eq!(between_marks(page, "x", "new\n").as_deref(), Some(expected));
+        assert_eq!(between_marks(page, "y", "new\n"), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod advisory;
 pub mod api_subject;
+pub mod capacity;
 pub mod consumer_config;
 pub mod error;
 pub mod json;

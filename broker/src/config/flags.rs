@@ -562,19 +562,19 @@ const SECTIONS: &[Section] = &[
         ],
     },
     Section {
-        title: "Streams (JetStream)",
+        title: "JetStream",
         flags: &[
             Definition {
                 names: &["-js", "--jetstream"],
                 value: "",
                 effect: Effect::Switch(|parsing, on| parsing.flags.settings.jetstream = Some(on)),
-                help: "Serve streams",
+                help: "Keep streams",
             },
             Definition {
                 names: &["-sd", "--store_dir"],
                 value: "directory",
                 effect: Effect::Text(|flags, text| flags.settings.store_dir = Some(text)),
-                help: "Directory to keep them in, below `jetstream`",
+                help: "Directory to keep them in",
             },
         ],
     },
@@ -748,6 +748,7 @@ mod tests {
             (&["l", "log"], |s| &mut s.log_file),
             (&["r", "remote_syslog"], |s| &mut s.remote_syslog),
             (&["user"], |s| &mut s.user),
+            (&["sd", "store_dir"], |s| &mut s.store_dir),
         ];
         for (names, field) in fields {
             for name in *names {
@@ -781,6 +782,8 @@ mod tests {
         check("--log_format json", |s| s.log_format = Some(LogFormat::Json));
         check("--log_format=text", |s| s.log_format = Some(LogFormat::Text));
         check("--reactors 4", |s| s.reactors = Some(4));
+        check("-js", |s| s.jetstream = Some(true));
+        check("--jetstream=false", |s| s.jetstream = Some(false));
         assert!(parse("-t").unwrap().test);
         assert!(!parse("-t=false").unwrap().test);
     }
@@ -858,18 +861,9 @@ mod tests {
     }
 
     #[test]
-    fn flags_of_streams() {
-        check("-js", |settings| settings.jetstream = Some(true));
-        check("--jetstream=false", |settings| settings.jetstream = Some(false));
-        check("-js -sd x", |settings| {
-            (settings.jetstream, settings.store_dir) = (Some(true), Some("x".into()));
-        });
-        check_error("-js=x", "invalid value \"x\" for flag -js: write true or false");
-    }
-
-    #[test]
     fn flags_of_features_that_are_not_served() {
         check_error("--tls", "-tls: TLS is not served yet by this version");
+        check_error("--tls --tlscert x", "-tls, -tlscert: TLS is not served yet by this version");
         for line in [
             "--tls",
             "--tlscert x",
@@ -892,7 +886,7 @@ mod tests {
             assert!(matches!(error, FlagError::NotServed { .. }), "{line}: {error}");
         }
         // Their values are checked, and asking for nothing is granted.
-        check_error("--tls=x", "invalid value \"x\" for flag -tls: write true or false");
+        check_error("-js=x", "invalid value \"x\" for flag -js: write true or false");
         check_error("-ms x", "invalid value \"x\" for flag -ms: not a whole number");
         for line in ["--tls=false", "--routes=", "--profile 0", "-ms 0"] {
             check(line, |_| ());

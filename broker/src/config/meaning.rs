@@ -5,13 +5,11 @@
 
 use thiserror::Error;
 
-use std::path::Path;
-
 use super::options::{
-    Authentication, JetStreamOptions, Limits, LogOptions, Monitoring, Options, Secret, Timers,
-    UserPassword,
+    Authentication, JetStreamOptions, Limits, LogOptions, Monitoring, Options, Secret, SyncPolicy,
+    Timers, UserPassword,
 };
-use super::settings::{Port, Settings, SyncInterval};
+use super::settings::{Port, Settings};
 
 /// Settings that cannot both be followed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -33,11 +31,10 @@ impl Options {
         let limits = limits(&settings)?;
         let timers = timers(&settings)?;
         let default = Self::default();
-        let jetstream = jetstream(&settings);
         Ok(Self {
-            jetstream,
             monitoring: monitoring(&settings),
             log: log(&settings),
+            jetstream: jetstream(&settings),
             authentication,
             limits,
             timers,
@@ -206,47 +203,37 @@ fn jetstream(settings: &Settings) -> Option<JetStreamOptions> {
     if settings.jetstream != Some(true) {
         return None;
     }
-    let store_dir = written(settings.jetstream_store_dir.clone())
-        .or_else(|| written(settings.store_dir.clone()))
-        .map_or_else(|| std::env::temp_dir().join("fulmar"), Into::into);
-    let given = |bytes: Option<i64>| u64::try_from(bytes?).ok().filter(|bytes| *bytes > 0);
+    let default = JetStreamOptions::default();
+    let block = settings.jetstream_block.clone().unwrap_or_default();
+    let request_queue_max =
+        at_least_one(block.request_queue_max).unwrap_or(default.request_queue_max);
     Some(JetStreamOptions {
-        memory_bytes_max: given(settings.jetstream_memory_bytes_max)
-            .unwrap_or_else(|| memory_bytes() / 4 * 3),
-        storage_bytes_max: given(settings.jetstream_storage_bytes_max)
-            .unwrap_or_else(|| free_bytes(&store_dir)),
-        store_dir,
-        sync_interval: match settings.jetstream_sync {
-            None | Some(SyncInterval::Always) => None,
-            Some(SyncInterval::Every(interval)) => Some(interval),
+        store_dir: written(settings.store_dir.clone()).map(Into::into),
+        memory_bytes_max: block.memory_bytes_max,
+        file_bytes_max: block.file_bytes_max,
+        sync: match block.sync {
+            // No time at all between writing and syncing is what `always` says.
+            Some(SyncPolicy::Interval(interval)) if interval.is_zero() => SyncPolicy::Always,
+            sync => sync.unwrap_or(default.sync),
         },
-        domain: written(settings.jetstream_domain.clone()),
-        strict: settings.jetstream_strict.unwrap_or(true),
-        limits: crate::jetstream::limits::Limits {
-            ack_pending_max: settings.jetstream_ack_pending_max.unwrap_or(0),
-            request_batch_max: settings.jetstream_request_batch_max.unwrap_or(0),
-            duplicate_window_ns: settings
-                .jetstream_duplicate_window
-                .map_or(0, |window| i64::try_from(window.as_nanos()).unwrap_or(i64::MAX)),
-        },
+        domain: written(block.domain),
+        strict: block.strict.unwrap_or(default.strict),
+        ack_pending_max: at_least_one(block.ack_pending_max),
+        request_batch_max: at_least_one(block.request_batch_max),
+        duplicate_window_max: at_least_one(block.duplicate_window_max),
+        batches_per_stream_max: at_least_one(block.batches_per_stream_max)
+            .unwrap_or(default.batches_per_stream_max),
+        batches_max: at_least_one(block.batches_max).unwrap_or(default.batches_max),
+        batch_messages_max: at_least_one(block.batch_messages_max)
+            .unwrap_or(default.batch_messages_max),
+        batch_timeout: at_least_one(block.batch_timeout).unwrap_or(default.batch_timeout),
+        buffered_messages_max: at_least_one(block.buffered_messages_max)
+            .unwrap_or(default.buffered_messages_max),
+        buffered_bytes_max: at_least_one(block.buffered_bytes_max)
+            .unwrap_or(default.buffered_bytes_max),
+        request_queue_max,
+        info_queue_max: at_least_one(block.info_queue_max).unwrap_or(request_queue_max),
     })
-}
-
-/// The memory of the machine, in bytes.
-fn memory_bytes() -> u64 {
-    let system = rustix::system::sysinfo();
-    system.totalram * u64::from(system.mem_unit)
-}
-
-/// What the disk has left for a directory, or for the nearest one above it that is there.
-fn free_bytes(directory: &Path) -> u64 {
-    /// What is taken where the disk does not say.
-    const UNKNOWN_BYTES: u64 = 1 << 40;
-    directory
-        .ancestors()
-        .map(|place| if place.as_os_str().is_empty() { Path::new(".") } else { place })
-        .find_map(|place| rustix::fs::statvfs(place).ok())
-        .map_or(UNKNOWN_BYTES, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn log(settings: &Settings) -> LogOptions {
@@ -387,6 +374,45 @@ mod tests {
                     no_auth_user: Some("v".into()),
                 };
             },
+        );
+    }
+
+    #[test]
+    fn streams() {
+        use super::super::settings::JetStreamSettings;
+        let on = JetStreamOptions::default;
+        check(|s| s.jetstream = Some(false), |_| ());
+        check(|s| s.store_dir = Some("d".into()), |_| ());
+        check(|s| s.jetstream = Some(true), |o| o.jetstream = Some(on()));
+        let check_block = |write: fn(&mut JetStreamSettings), expect: fn(&mut JetStreamOptions)| {
+            check(
+                |s| {
+                    s.jetstream = Some(true);
+                    write(s.jetstream_block.get_or_insert_default());
+                },
+                |o| expect(o.jetstream.insert(on())),
+            );
+        };
+        check_block(
+            |b| b.sync = Some(SyncPolicy::Interval(Duration::ZERO)),
+            |o| o.sync = SyncPolicy::Always,
+        );
+        check_block(
+            |b| b.request_queue_max = Some(7),
+            |o| (o.request_queue_max, o.info_queue_max) = (7, 7),
+        );
+        check_block(|b| b.info_queue_max = Some(7), |o| o.info_queue_max = 7);
+        // Nothing at all may be meant.
+        check_block(|b| b.memory_bytes_max = Some(0), |o| o.memory_bytes_max = Some(0));
+        check_block(
+            |b| {
+                b.domain = Some(String::new());
+                b.ack_pending_max = Some(0);
+                b.batches_max = Some(0);
+                b.batch_timeout = Some(Duration::ZERO);
+                b.buffered_bytes_max = Some(0);
+            },
+            |_| (),
         );
     }
 

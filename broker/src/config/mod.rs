@@ -20,9 +20,9 @@ pub use flags::{FlagError, Flags, Show};
 pub use meaning::Contradiction;
 pub use options::{
     Authentication, JetStreamOptions, Limits, LogFormat, LogOptions, Monitoring, Options, Secret,
-    Timers, UserPassword,
+    SyncPolicy, Timers, UserPassword,
 };
-pub use settings::{Port, Settings, SyncInterval};
+pub use settings::{JetStreamSettings, Port, Settings};
 
 /// Options, and what their writer should be told.
 #[derive(Debug)]

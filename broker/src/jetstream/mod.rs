@@ -4,6 +4,7 @@
 pub mod advisory;
 pub mod api_subject;
 pub mod consumer;
+pub mod capacity;
 pub mod consumer_config;
 pub mod consumer_log;
 pub mod disk;

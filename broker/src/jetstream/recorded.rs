@@ -11,17 +11,21 @@ use serde_json::value::RawValue;
 use super::api_subject::Operation;
 use super::consumer_config::{self, ConsumerConfig};
 use super::error::{self, ApiError};
-use super::limits::{AccountLimits, Limits};
+use super::limits::{AccountLimits, Limits, Room};
 use super::request::{self, ListRequest};
-use super::response;
-use super::stream_config::{self, StreamConfig};
+use super::response::{
+    self, ConsumerInfo, PriorityGroupState, SequenceInfo, StreamCreated, StreamInfo,
+    StreamSourceInfo, StreamState,
+};
+use super::stream_config::{self, StreamConfig, StreamSource};
+use super::timestamp::Timestamp;
 use super::{json, metadata};
 
 macro_rules! chapters {
     ($($name:ident,)*) => {$(
         #[test]
         fn $name() {
-            play(include_str!(concat!(
+            play(Account::default(), include_str!(concat!(
                 "../../../tests/tests/jetstream_api/",
                 stringify!($name),
                 ".txt"
@@ -41,9 +45,17 @@ chapters! {
     stream_update,
 }
 
+#[test]
+fn limits() {
+    let limits =
+        Limits { duplicate_window_ns: 60_000_000_000, ack_pending_max: 50, request_batch_max: 5 };
+    let room = Room { memory_bytes_max: 1000, file_bytes_max: 2000 };
+    let account = Account { limits, room, ..Account::default() };
+    play(account, include_str!("../../../tests/tests/jetstream_api/limits.txt"));
+}
+
 #[track_caller]
-fn play(chapter: &str) {
-    let mut account = Account::default();
+fn play(mut account: Account, chapter: &str) {
     let mut differences = Vec::new();
     let mut lines = chapter.lines().enumerate().peekable();
     let mut compared = 0;
@@ -76,6 +88,8 @@ fn play(chapter: &str) {
 enum Found {
     /// The whole answer.
     Refused(String),
+    /// The whole answer, which has no error.
+    Whole(String),
     /// The configuration in the answer.
     Config(String),
     /// An answer without an error.
@@ -95,6 +109,10 @@ impl Found {
         }
         match self {
             Self::Refused(answer) => answer == expected,
+            Self::Whole(answer) => {
+                let json = &expected[expected.find('{').unwrap_or(0)..];
+                answer == json
+            }
             Self::Config(config) => {
                 let json = &expected[expected.find('{').unwrap_or(0)..];
                 let answer: Answer<'_> = serde_json::from_str(json).unwrap();
@@ -110,13 +128,23 @@ impl Found {
     }
 }
 
-#[derive(Default)]
 struct Account {
+    limits: Limits,
+    room: Room,
     streams: BTreeMap<String, Stream>,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        let room = Room { memory_bytes_max: u64::MAX, file_bytes_max: u64::MAX };
+        Self { limits: Limits::default(), room, streams: BTreeMap::new() }
+    }
 }
 
 struct Stream {
     config: StreamConfig,
+    /// Of the configuration it was made with.
+    first_seq: u64,
     consumers: BTreeMap<String, ConsumerConfig>,
 }
 
@@ -261,9 +289,15 @@ impl Account {
 
     fn check(&self, config: StreamConfig, pedantic: bool) -> Result<StreamConfig, ApiError> {
         let stream = |name: &str| self.streams.get(name).map(|stream| &stream.config);
-        let (limits, account) = (Limits::default(), AccountLimits::default());
-        let site = stream_config::Site { limits: &limits, account: &account, stream: &stream };
+        let account = AccountLimits::default();
+        let site = stream_config::Site { limits: &self.limits, account: &account, stream: &stream };
         config.check(site, pedantic)
+    }
+
+    fn check_room(&self, new: &StreamConfig, old: Option<&StreamConfig>) -> Result<(), ApiError> {
+        let streams = self.streams.values().map(|stream| &stream.config);
+        let others = streams.filter(|other| other.name != new.name);
+        self.room.check(new, old, others, &AccountLimits::default())
     }
 
     fn is_taken(&self, config: &StreamConfig) -> bool {
@@ -282,15 +316,17 @@ impl Account {
             if !existing.config.is_same_as(&config) {
                 return Err(error::STREAM_NAME_EXIST);
             }
-            return Ok(Found::Config(shown(&existing.config.shown())));
+            return Ok(created(name, existing));
         }
+        self.check_room(&config, None)?;
         config.check_filters()?;
         if self.is_taken(&config) {
             return Err(error::STREAM_SUBJECT_OVERLAP);
         }
-        let answer = shown(&config.shown());
-        self.streams.insert(name.to_owned(), Stream { config, consumers: BTreeMap::new() });
-        Ok(Found::Config(answer))
+        let stream = Stream { first_seq: config.first_seq, config, consumers: BTreeMap::new() };
+        let answer = created(name, &stream);
+        self.streams.insert(name.to_owned(), stream);
+        Ok(answer)
     }
 
     fn update_stream(&mut self, name: &str, body: &[u8]) -> Result<Found, ApiError> {
@@ -303,14 +339,15 @@ impl Account {
         config.set_static_metadata();
         let config = self.check(config, request.pedantic)?;
         let config = existing.config.check_update(config)?;
+        self.check_room(&config, Some(&existing.config))?;
         let consumers = existing.consumers.iter().map(|(name, config)| (name.as_str(), config));
         existing.config.check_consumer_limits(&config, consumers)?;
         if self.is_taken(&config) {
             return Err(error::STREAM_SUBJECT_OVERLAP);
         }
-        let answer = shown(&config.shown());
-        self.stream(name)?.config = config;
-        Ok(Found::Config(answer))
+        let stream = self.stream(name)?;
+        stream.config = config;
+        Ok(whole(&response::granted(Operation::StreamUpdate(name), stream.info())))
     }
 
     fn create_consumer(
@@ -321,7 +358,7 @@ impl Account {
         let mut request = request::consumer_config(body, true)?;
         request.resolve(operation)?;
         let stream = self.streams.get_mut(&request.stream).ok_or(error::STREAM_NOT_FOUND)?;
-        let (limits, account) = (Limits::default(), AccountLimits::default());
+        let (limits, account) = (self.limits.clone(), AccountLimits::default());
         let site =
             consumer_config::Site { limits: &limits, account: &account, stream: &stream.config };
         let name = match &request.config {
@@ -331,10 +368,93 @@ impl Account {
         };
         let others = stream.consumers.iter().map(|(name, config)| (name.as_str(), config));
         let config = request.plan(site, stream.consumers.get(&name), others, |_| false)?;
-        let answer = shown(&config.shown());
+        let info = consumer_info(&stream.config.name, &name, &config);
         stream.consumers.insert(name, config);
-        Ok(Found::Config(answer))
+        Ok(whole(&response::granted(operation, info)))
     }
+}
+
+/// The time of every answer here; it is taken out again.
+const TIME: &str = "2026-01-02T03:04:05Z";
+/// How long every pause here lasts still; it is taken out again.
+const PAUSE_NS: i64 = 123_456_789;
+
+impl Stream {
+    /// The stream as it is without messages.
+    fn info(&self) -> StreamInfo {
+        let source = |source: &StreamSource| StreamSourceInfo {
+            name: source.name.clone(),
+            external: source.external.clone(),
+            lag: 0,
+            active: -1,
+            error: None,
+            filter_subject: source.filter_subject.clone(),
+            subject_transforms: source.subject_transforms.clone(),
+        };
+        // That a mirror has a filter is not said before it has found its origin.
+        let mirror = |origin: &StreamSource| StreamSourceInfo {
+            filter_subject: String::new(),
+            ..source(origin)
+        };
+        let state = StreamState {
+            first_seq: self.first_seq,
+            last_seq: self.first_seq.saturating_sub(1),
+            consumer_count: u64::try_from(self.consumers.len()).unwrap(),
+            ..StreamState::default()
+        };
+        StreamInfo {
+            config: self.config.shown(),
+            created: Timestamp::parse(TIME).unwrap(),
+            state,
+            mirror: self.config.mirror.as_ref().map(mirror),
+            sources: self.config.sources.iter().map(source).collect(),
+            ts: Timestamp::parse(TIME).unwrap(),
+            ..StreamInfo::default()
+        }
+    }
+}
+
+fn created(name: &str, stream: &Stream) -> Found {
+    let body = StreamCreated { info: stream.info(), did_create: true };
+    whole(&response::granted(Operation::StreamCreate(name), body))
+}
+
+/// The consumer as it is without messages.
+fn consumer_info(stream: &str, name: &str, config: &ConsumerConfig) -> ConsumerInfo {
+    let time = Timestamp::parse(TIME).unwrap();
+    let start = SequenceInfo {
+        stream_seq: config.opt_start_seq.saturating_sub(1),
+        ..SequenceInfo::default()
+    };
+    let paused = config.pause_until.is_some_and(|until| until.unix_ns() > time.unix_ns());
+    let group = |group: &String| PriorityGroupState {
+        group: group.clone(),
+        ..PriorityGroupState::default()
+    };
+    ConsumerInfo {
+        stream_name: stream.to_owned(),
+        name: name.to_owned(),
+        created: time,
+        config: config.shown(),
+        delivered: start,
+        ack_floor: start,
+        paused,
+        pause_remaining_ns: if paused { PAUSE_NS } else { 0 },
+        ts: time,
+        priority_groups: config.priority_groups.first().map(group).into_iter().collect(),
+        ..ConsumerInfo::default()
+    }
+}
+
+/// An answer without what time and chance decide.
+fn whole(answer: &[u8]) -> Found {
+    let answer = String::from_utf8(answer.to_vec()).unwrap();
+    let pause = format!("\"pause_remaining\":{PAUSE_NS}");
+    let answer = answer.replace(TIME, "*").replace(&pause, "\"pause_remaining\":0");
+    let made_up = (0..9).fold(answer, |answer, number| {
+        answer.replace(&format!("\"name\":\"made-up-{number}\""), "\"name\":\"*\"")
+    });
+    Found::Whole(made_up)
 }
 
 fn refused(operation: Operation<'_>, error: ApiError) -> Found {

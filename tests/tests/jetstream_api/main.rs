@@ -23,7 +23,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use fulmar_tests::{RawClient, Server, eventually_some};
+use fulmar_tests::{RawClient, Server, ServerBuilder, eventually_some};
 
 #[test]
 fn json() {
@@ -65,16 +65,29 @@ fn messages() {
     play("messages");
 }
 
-/// Plays a chapter and compares each answer, or writes them down if that is asked for.
+#[test]
+fn limits() {
+    let limits = "max_ack_pending: 50, max_request_batch: 5, duplicate_window: \"1m\"";
+    let block = format!("max_mem: 1000, max_file: 2000, limits {{{limits}}}");
+    play_on(Server::builder().configuration(format!("jetstream {{{block}}}")), "limits");
+}
+
+/// Plays a chapter on a server as it comes.
 #[track_caller]
 fn play(chapter: &str) {
+    play_on(Server::builder().arguments(["-js"]), chapter);
+}
+
+/// Plays a chapter and compares each answer, or writes them down if that is asked for.
+#[track_caller]
+fn play_on(server: ServerBuilder, chapter: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/jetstream_api")
         .join(chapter)
         .with_extension("txt");
     let text = std::fs::read_to_string(&file).expect("the chapter is beside this file");
     let records = std::env::var_os("FULMAR_RECORD").is_some();
-    let server = Server::builder().arguments(["-js", "-sd", "store"]).start();
+    let server = server.arguments(["-sd", "store"]).start();
     let mut player = Player::connect(&server);
     let mut played = String::with_capacity(text.len());
     let mut differences = String::new();

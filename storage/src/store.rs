@@ -115,19 +115,6 @@ impl<D: Disk> Store<D> {
         Ok(removed.is_some())
     }
 
-    /// Deletes a message as [`delete`](Self::delete) does, and has its bytes overwritten; see
-    /// [`Log::erase`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Log::erase`]. Nothing is deleted then.
-    pub fn erase(&mut self, sequence: u64) -> Result<bool, Error> {
-        self.log.erase(&[sequence])?;
-        let is_there = self.index.remove(sequence).is_some();
-        self.check();
-        Ok(is_there)
-    }
-
     /// Deletes messages, and answers how many of them were there, and their bytes. A sequence that
     /// is damaged can be deleted too: reading it then reports nothing more.
     ///

@@ -3,14 +3,14 @@
 
 pub mod advisory;
 pub mod api_subject;
-pub mod consumer;
+pub mod batch_reply;
 pub mod capacity;
+pub mod consumer;
 pub mod consumer_config;
 pub mod consumer_log;
+pub mod counter;
 pub mod disk;
 pub mod driver;
-pub mod batch_reply;
-pub mod counter;
 pub mod error;
 pub mod header_block;
 pub mod json;

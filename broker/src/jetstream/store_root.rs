@@ -22,8 +22,6 @@ use fulmar_storage::RealDisk;
 const SIGN_NAME: &str = "fulmar";
 /// What it says.
 const SIGN: &str = "fulmar streams, format 1\n";
-/// The directory below the one that is configured, as with nats-server.
-const ROOT_NAME: &str = "jetstream";
 /// How directories of deleted streams begin; no stream's name has a dot in it.
 const DELETED_PREFIX: &str = ".deleted-";
 /// Bytes of a sign that are read, so that a wrong file is not read whole.
@@ -84,13 +82,13 @@ pub struct StreamPlace {
 }
 
 impl StoreRoot {
-    /// Opens the root below `store_dir`, and makes it if there is nothing.
+    /// Opens the root in `directory`, and makes it if there is nothing.
     ///
     /// # Errors
     ///
     /// It cannot be used; nothing in it was touched.
-    pub fn open(store_dir: &Path) -> Result<Self, StoreError> {
-        let path = store_dir.join(ROOT_NAME);
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.to_owned();
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |error| StoreError::System { path, error }
@@ -255,8 +253,8 @@ mod tests {
     #[test]
     fn a_root_is_used_by_one_and_lists_its_streams() {
         let parent = tempfile::tempdir().unwrap();
-        let mut root = StoreRoot::open(parent.path()).unwrap();
-        assert!(matches!(StoreRoot::open(parent.path()), Err(StoreError::InUse(_))));
+        let mut root = StoreRoot::open(&parent.path().join("root")).unwrap();
+        assert!(matches!(StoreRoot::open(&parent.path().join("root")), Err(StoreError::InUse(_))));
         root.stream("$G", "b").unwrap();
         root.stream("$G", "a").unwrap();
         root.stream("A", "c").unwrap();
@@ -267,18 +265,21 @@ mod tests {
         assert_eq!(names, [("$G".into(), "a".into()), ("A".into(), "c".into())]);
         assert!(!away.exists());
         drop(root);
-        StoreRoot::open(parent.path()).unwrap();
+        StoreRoot::open(&parent.path().join("root")).unwrap();
     }
 
     #[test]
     fn what_is_not_ours_is_not_touched() {
         let parent = tempfile::tempdir().unwrap();
-        let path = parent.path().join("jetstream");
+        let path = parent.path().join("root");
         fs::create_dir_all(path.join("$G")).unwrap();
-        assert!(matches!(StoreRoot::open(parent.path()), Err(StoreError::NotOurs(_))));
+        assert!(matches!(
+            StoreRoot::open(&parent.path().join("root")),
+            Err(StoreError::NotOurs(_))
+        ));
         assert!(!path.join(SIGN_NAME).exists());
         fs::write(path.join(SIGN_NAME), "fulmar streams, format 2\n").unwrap();
-        let error = StoreRoot::open(parent.path()).unwrap_err();
+        let error = StoreRoot::open(&parent.path().join("root")).unwrap_err();
         assert!(matches!(error, StoreError::OtherVersion { .. }), "{error}");
     }
 }

@@ -120,10 +120,6 @@ impl Disk for MemoryDisk {
     }
 
     /// One: it is gone when the machine stops.
-    fn is_memory(&self) -> bool {
-        true
-    }
-
     fn boot(&self) -> u128 {
         1
     }

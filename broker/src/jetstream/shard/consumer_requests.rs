@@ -45,7 +45,7 @@ impl Shard {
             .as_deref()
             .and_then(|name| self.streams[stream_id as usize].consumers.get(name).copied());
         let account_limits = self.account_limits();
-        let limits = self.options.limits.clone();
+        let limits = self.options.limits();
         let config = {
             let Self { streams, consumers, post, .. } = &mut *self;
             let entry = &streams[stream_id as usize];

@@ -35,6 +35,7 @@ pub use self::jobs::ShardMail;
 pub use self::open::OpenError;
 use super::consumer_log::ConsumerLog;
 use super::disk::AnyDisk;
+use super::limits::Room;
 use super::post::Post;
 use super::store_root::StoreRoot;
 use super::stream::Stream;
@@ -54,6 +55,8 @@ const NOTE_WITHIN_NS: u64 = 100_000_000;
 pub struct Shard {
     post: Post,
     options: JetStreamOptions,
+    /// What all streams together may take.
+    room: Room,
     root: Option<StoreRoot>,
     /// What the shard's subscriptions are for.
     slots: Slab<Slot>,

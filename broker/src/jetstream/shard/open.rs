@@ -15,17 +15,18 @@ use super::super::consumer_config::ConsumerConfig;
 use super::super::consumer_log::{ConsumerLog, Recovered};
 use super::super::disk::AnyDisk;
 use super::super::error::{self, ApiError};
-use super::super::json;
+use super::super::limits::Room;
 use super::super::post::Post;
 use super::super::store_root::{StoreError, StoreRoot, StreamPlace};
 use super::super::stream::{Durability, Stream, View};
 use super::super::stream_config::{StorageType, StreamConfig};
 use super::super::time::{NEVER_NS, Now};
 use super::super::writer::Writer;
+use super::super::{capacity, json};
 use super::consumers::{ConsumerEntry, settings_of};
 use super::jobs::Remove;
 use super::{Account, Shard, StreamEntry};
-use crate::config::JetStreamOptions;
+use crate::config::{JetStreamOptions, SyncPolicy};
 use crate::mesh::interest::PeerId;
 use crate::shared::Shared;
 
@@ -74,12 +75,18 @@ impl Shard {
         seed: u64,
         now: Now,
     ) -> Result<Self, OpenError> {
-        let mut root = StoreRoot::open(&options.store_dir)?;
+        let mut root = StoreRoot::open(&options.directory())?;
         let places = root.streams().map_err(OpenError::List)?;
         let inbox = shared.peers[usize::from(me)].inbox.clone();
         let start = |name: &str| Writer::start(name.to_owned(), inbox.clone());
         let mut shard = Self {
             post: Post::new(me, shared.clone(), seed),
+            room: Room {
+                memory_bytes_max: options.memory_bytes_max.unwrap_or_else(capacity::memory_bytes),
+                file_bytes_max: options
+                    .file_bytes_max
+                    .unwrap_or_else(|| capacity::file_bytes(&options.directory())),
+            },
             options,
             root: Some(root),
             slots: Slab::new(),
@@ -343,10 +350,10 @@ impl Shard {
     }
 
     fn durability(&self, config: &StreamConfig) -> Durability {
-        match (config.storage, self.options.sync_interval) {
+        match (config.storage, self.options.sync) {
             (StorageType::Memory, _) => Durability::Memory,
-            (StorageType::File, None) => Durability::Durable,
-            (StorageType::File, Some(_)) => Durability::Relaxed,
+            (StorageType::File, SyncPolicy::Always) => Durability::Durable,
+            (StorageType::File, SyncPolicy::Interval(_)) => Durability::Relaxed,
         }
     }
 

@@ -108,6 +108,8 @@ impl Shard {
         let config = self.streams[id as usize].stream.config.check_update(config)?;
         self.check_overlap(arrival.account, &config)?;
         self.check_consumers(id, &config)?;
+        let old = &self.streams[id as usize].stream.config;
+        self.check_room(arrival.account, &config, Some(old))?;
         self.change_stream(now, id, config)?;
         let body = self.describe_stream(now, id);
         Ok(Answer::Json(response::granted(operation, body)))
@@ -261,7 +263,7 @@ impl Shard {
         let by_name = &self.accounts[account as usize].by_name;
         let other =
             |name: &str| by_name.get(name).map(|id| &self.streams[*id as usize].stream.config);
-        let limits: Limits = self.options.limits.clone();
+        let limits: Limits = self.options.limits();
         let account_limits: AccountLimits = self.account_limits();
         let site = Site { limits: &limits, account: &account_limits, stream: &other };
         let mut config = config.check(site, pedantic)?;
@@ -291,12 +293,23 @@ impl Shard {
     }
 
     fn check_new_stream(&self, account: u32, config: &StreamConfig) -> Result<(), ApiError> {
-        let limits = self.account_limits();
-        let count = self.accounts[account as usize].by_name.len();
-        if usize::try_from(limits.max_streams).is_ok_and(|max| count >= max) {
-            return Err(error::MAXIMUM_STREAMS_LIMIT);
-        }
-        self.check_overlap(account, config)
+        self.check_overlap(account, config)?;
+        self.check_room(account, config, None)
+    }
+
+    /// Whether there is room for a stream, in place of `old` if it is an update.
+    fn check_room(
+        &self,
+        account: u32,
+        config: &StreamConfig,
+        old: Option<&StreamConfig>,
+    ) -> Result<(), ApiError> {
+        let by_name = &self.accounts[account as usize].by_name;
+        let others = by_name
+            .iter()
+            .filter(|(name, _)| ***name != *config.name)
+            .map(|(_, id)| &self.streams[*id as usize].stream.config);
+        self.room.check(config, old, others, &self.account_limits())
     }
 
     fn check_overlap(&self, account: u32, config: &StreamConfig) -> Result<(), ApiError> {

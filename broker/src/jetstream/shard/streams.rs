@@ -4,6 +4,7 @@ use super::super::stream::Durability;
 use super::super::time::{NEVER_NS, Now};
 use super::Shard;
 use super::jobs::{Commit, ShardMail, StreamId, TidyUp};
+use crate::config::SyncPolicy;
 
 impl Shard {
     /// Commits what was accepted: on disk elsewhere, in memory and relaxed streams here and now.
@@ -132,7 +133,7 @@ impl Shard {
     }
 
     fn sync_later(&mut self, now: Now, id: u32) {
-        let Some(interval) = self.options.sync_interval else { return };
+        let SyncPolicy::Interval(interval) = self.options.sync else { return };
         let entry = &mut self.streams[id as usize];
         if entry.sync_at_ns == NEVER_NS {
             let interval_ns = u64::try_from(interval.as_nanos()).unwrap_or(NEVER_NS);

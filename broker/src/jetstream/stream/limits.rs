@@ -108,7 +108,7 @@ impl Stream {
         let Some(subject) = self.store.subject_of(sequence).map(<[u8]>::to_vec) else {
             return true;
         };
-        match self.store.delete(sequence) {
+        match self.store.delete(sequence, false) {
             Ok(_) => {
                 removed.push(sequence, &subject);
                 true
@@ -208,6 +208,6 @@ impl Stream {
     ///
     /// The log is finished.
     pub fn delete(&mut self, sequence: u64, erase: bool) -> Result<bool, fulmar_storage::Error> {
-        if erase { self.store.erase(sequence) } else { self.store.delete(sequence) }
+        self.store.delete(sequence, erase)
     }
 }

@@ -467,11 +467,14 @@ impl SnapshotRequest {
             let bytes = if asked == 0 { usual } else { asked.clamp(1024, most) };
             usize::try_from(bytes).unwrap_or(1024)
         };
+        let chunk_bytes = bytes(written.chunk_size, CHUNK_BYTES, CHUNK_BYTES_MAX);
+        let window_bytes = bytes(written.window_size, WINDOW_BYTES, WINDOW_BYTES_MAX);
         Ok(Self {
             deliver_subject: written.deliver_subject,
             no_consumers: written.no_consumers,
-            chunk_bytes: bytes(written.chunk_size, CHUNK_BYTES, CHUNK_BYTES_MAX),
-            window_bytes: bytes(written.window_size, WINDOW_BYTES, WINDOW_BYTES_MAX),
+            chunk_bytes,
+            // At least one chunk has to fit.
+            window_bytes: window_bytes.max(chunk_bytes),
             check: written.check,
         })
     }
@@ -841,6 +844,7 @@ mod tests {
         check(r#","chunk_size":1,"window_size":-1"#, (1024, 1024));
         check(r#","chunk_size":99999999,"window_size":99999999"#, (1 << 20, 32 << 20));
         check(r#","chunk_size":5000,"window_size":6000"#, (5000, 6000));
+        check(r#","chunk_size":5000,"window_size":2000"#, (5000, 5000));
     }
 
     proptest::proptest! {

@@ -467,11 +467,14 @@ impl SnapshotRequest {
             let bytes = if asked == 0 { usual } else { asked.clamp(1024, most) };
             usize::try_from(bytes).unwrap_or(1024)
         };
+        let chunk_bytes = bytes(written.chunk_size, CHUNK_BYTES, CHUNK_BYTES_MAX);
+        let window_bytes = bytes(written.window_size, WINDOW_BYTES, WINDOW_BYTES_MAX);
         Ok(Self {
             deliver_subject: written.deliver_subject,
             no_consumers: written.no_consumers,
-            chunk_bytes: bytes(written.chunk_size, CHUNK_BYTES, CHUNK_BYTES_MAX),
-            window_bytes: bytes(written.window_size, WINDOW_BYTES, WINDOW_BYTES_MAX),
+            chunk_bytes,
+            // At least one chunk has to fit.
+            window_bytes: window_bytes.max(chunk_bytes),
             check: written.check,
         })
     }
@@ -727,4 +730,130 @@ fn read_optional<T: Object + Default>(body: &[u8], strict: bool) -> Result<T, Ap
 fn read_required<T: Object + Default>(body: &[u8], strict: bool) -> Result<T, ApiError> {
     require_body(body)?;
     read(body, strict)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // What is refused, and in which words, is in the recorded chapters.
+
+    #[test]
+    fn pulls() {
+        let check = |body: &str, expected: PullRequest| {
+            assert_eq!(PullRequest::parse(body.as_bytes()), Ok(expected), "{body:?}");
+        };
+        let of = |batch| PullRequest { batch, ..PullRequest::default() };
+        check("", of(1));
+        check(" \r\n", of(1));
+        check("7", of(7));
+        check(" +7 ", of(7));
+        check("-7", of(-7));
+        check("x", of(1));
+        check("[1]", of(1));
+        check("99999999999999999999", of(1));
+        let json =
+            PullRequest { priority: Some(PullPriority::default()), ..PullRequest::default() };
+        check("{}", json.clone());
+        check(" {\"foo\":1}", json.clone());
+        check(
+            r#"{"batch":5,"expires":20,"max_bytes":6,"no_wait":true,"idle_heartbeat":10,
+                "group":"g","min_pending":1,"min_ack_pending":2,"id":"i","priority":3}"#,
+            PullRequest {
+                batch: 5,
+                expires_ns: 20,
+                max_bytes: 6,
+                no_wait: true,
+                idle_heartbeat_ns: 10,
+                priority: Some(PullPriority {
+                    group: "g".into(),
+                    min_pending: 1,
+                    min_ack_pending: 2,
+                    id: "i".into(),
+                    priority: 3,
+                }),
+            },
+        );
+        let largest = format!(r#"{{"idle_heartbeat":{0},"expires":{0}}}"#, i64::MAX);
+        check(&largest, PullRequest { idle_heartbeat_ns: i64::MAX, expires_ns: i64::MAX, ..json });
+    }
+
+    #[test]
+    fn gets() {
+        let time = Timestamp::parse("2000-01-01T00:00:00Z").unwrap();
+        let one = |selector| MessageGetRequest { selector, no_headers: false };
+        let check = |body: &str, expected: Selector| {
+            assert_eq!(MessageGetRequest::parse(body.as_bytes(), true), Ok(one(expected.clone())));
+            let direct = DirectGetRequest::parse(None, body.as_bytes());
+            assert_eq!(direct, Ok(DirectGetRequest::One(one(expected))), "{body}");
+        };
+        let next = |from| Selector::NextOf { subject: "a".into(), from };
+        check(r#"{"seq":7}"#, Selector::At(7));
+        check(r#"{"last_by_subj":"a"}"#, Selector::LastOf("a".into()));
+        check(r#"{"next_by_subj":"a"}"#, next(From::Sequence(0)));
+        check(r#"{"next_by_subj":"a","seq":7}"#, next(From::Sequence(7)));
+        check(r#"{"start_time":"2000-01-01T00:00:00Z"}"#, Selector::Since(time));
+        check(
+            r#"{"next_by_subj":"a","start_time":"2000-01-01T00:00:00Z"}"#,
+            next(From::Time(time)),
+        );
+        let direct = |subject: Option<&str>, body: &str| {
+            DirectGetRequest::parse(subject, body.as_bytes()).unwrap()
+        };
+        assert_eq!(
+            direct(None, r#"{"seq":7,"batch":3,"max_bytes":9,"no_hdr":true}"#),
+            DirectGetRequest::Batch {
+                first: MessageGetRequest { selector: Selector::At(7), no_headers: true },
+                messages_max: 3,
+                bytes_max: 9,
+            }
+        );
+        let several = |up_to, sequence| DirectGetRequest::MultiLast {
+            subjects: vec!["a".into(), "b.>".into()],
+            up_to,
+            sequence,
+            messages_max: 0,
+            bytes_max: 0,
+            no_headers: false,
+        };
+        assert_eq!(direct(None, r#"{"multi_last":["a","b.>"]}"#), several(None, 0));
+        assert_eq!(
+            direct(None, r#"{"multi_last":["a","b.>"],"seq":4,"up_to_seq":9}"#),
+            several(Some(From::Sequence(9)), 4)
+        );
+        assert_eq!(
+            direct(None, r#"{"multi_last":["a","b.>"],"up_to_time":"2000-01-01T00:00:00Z"}"#),
+            several(Some(From::Time(time)), 0)
+        );
+        let last = one(Selector::LastOf("a.b".into()));
+        assert_eq!(direct(Some("a.b"), ""), DirectGetRequest::One(last.clone()));
+        assert_eq!(
+            direct(Some("a.b"), r#"{"no_hdr":true}"#),
+            DirectGetRequest::One(MessageGetRequest { no_headers: true, ..last })
+        );
+    }
+
+    #[test]
+    fn snapshots() {
+        let check = |body: &str, expected: (usize, usize)| {
+            let body = format!(r#"{{"deliver_subject":"d"{body}}}"#);
+            let request = SnapshotRequest::parse(body.as_bytes(), true).unwrap();
+            assert_eq!((request.chunk_bytes, request.window_bytes), expected, "{body}");
+        };
+        check("", (128 * 1024, 8 << 20));
+        check(r#","chunk_size":1,"window_size":-1"#, (1024, 1024));
+        check(r#","chunk_size":99999999,"window_size":99999999"#, (1 << 20, 32 << 20));
+        check(r#","chunk_size":5000,"window_size":6000"#, (5000, 6000));
+        check(r#","chunk_size":5000,"window_size":2000"#, (5000, 5000));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_body_makes_it_panic(body: Vec<u8>, strict: bool) {
+            let _ = PullRequest::parse(&body);
+            let _ = DirectGetRequest::parse(None, &body);
+            let _ = MessageGetRequest::parse(&body, strict);
+            let _ = RestoreRequest::parse(&body, "S", strict);
+        }
+    }
 }

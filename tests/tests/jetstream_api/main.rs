@@ -72,6 +72,16 @@ fn limits() {
     play_on(Server::builder().configuration(format!("jetstream {{{block}}}")), "limits");
 }
 
+#[test]
+fn lenient() {
+    play_on(Server::builder().configuration("jetstream {strict: false}"), "lenient");
+}
+
+#[test]
+fn domain() {
+    play_on(Server::builder().configuration("jetstream {domain: hub}"), "domain");
+}
+
 /// Plays a chapter on a server as it comes.
 #[track_caller]
 fn play(chapter: &str) {

@@ -385,6 +385,12 @@ impl Client {
         self.subscribe_any(subject, None, bounds).await
     }
 
+    /// Ends a subscription without its [`Subscriber`]; see [`Subscriber::drain`].
+    pub(crate) fn drain_subscription(&self, sid: u64) {
+        // A client that is closed has no subscriptions.
+        let _ = self.handle.drain_subscription(sid);
+    }
+
     /// Tells of each connection that is made or lost.
     pub(crate) fn watch_state(&self) -> watch::Receiver<State> {
         self.handle.shared.state.subscribe()

@@ -53,6 +53,7 @@ mod message;
 pub mod object_store;
 mod options;
 mod server_addr;
+pub mod services;
 mod shared;
 mod state;
 mod statistics;

@@ -242,6 +242,8 @@ fn go_duration_ns(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -303,6 +305,21 @@ mod tests {
         check("+TERM  it is broken ", AckBody::Term(b"it is broken"));
         check("hello", AckBody::Other);
         check("+WPI ", AckBody::Other);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(subject in ".{0,60}", body in "|(-NAK|[+]TERM|[+]NXT)[ -~]{0,30}|[a-z].{0,30}") {
+            prop_assert!(AckSubject::parse(subject.as_bytes()).is_none());
+            let whole = format!("$JS.ACK.{subject}");
+            if let Some(ack) = AckSubject::parse(whole.as_bytes()) {
+                let names = [ack.stream, b".", ack.consumer].concat();
+                prop_assert!(whole.as_bytes().windows(names.len()).any(|part| part == names));
+            }
+            let is_known = AckBody::parse(body.as_bytes()) != AckBody::Other;
+            prop_assert_eq!(is_known, body.is_empty() || body.starts_with(['-', '+']));
+            prop_assert!(go_duration_ns(&body).is_none_or(|value| value != i64::MIN));
+        }
     }
 
     #[test]

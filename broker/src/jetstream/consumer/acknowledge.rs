@@ -60,8 +60,25 @@ impl Consumer {
         }
     }
 
+    /// The owner is done with a message in place of a client: it was moved elsewhere, for
+    /// example after its last delivery ([`Advisory::MaxDeliveries`]). Whether there was anything
+    /// to be done with.
+    pub fn dismiss(&mut self, now: Now, sequence: u64, sink: &mut impl Sink) -> bool {
+        match self.ledger.settle(sequence) {
+            Settled::Unknown => return false,
+            Settled::Exceeded => {}
+            Settled::Waiting(entry) => self.redelivery.forget(entry.ticket),
+        }
+        self.journal.settled(sequence);
+        sink.acknowledged(sequence);
+        self.note_ack(now);
+        true
+    }
+
     /// Everything up to a sequence is done with.
     pub(super) fn acknowledge_up_to(&mut self, now: Now, sequence: u64, sink: &mut impl Sink) {
+        // What was not delivered cannot be done with, whatever a client says.
+        let sequence = sequence.min(self.ledger.delivered().stream);
         let is_exceeded = self.ledger.exceeded().range(..=sequence).next().is_some();
         if sequence <= self.ledger.floor().stream && !is_exceeded {
             return;
@@ -75,7 +92,7 @@ impl Consumer {
         }
         self.ledger.raise_floor(sequence);
         self.journal.settled_up_to(sequence);
-        self.acknowledged(now);
+        self.note_ack(now);
     }
 
     /// The message is done with. `false` if it was never delivered: that is not answered.
@@ -110,11 +127,12 @@ impl Consumer {
                 sink.acknowledged(sequence);
             }
         }
-        self.acknowledged(now);
+        self.note_ack(now);
         true
     }
 
-    fn acknowledged(&mut self, now: Now) {
+    /// The place up to which everything is done with may have moved.
+    pub(super) fn note_ack(&mut self, now: Now) {
         self.last_ack_ns = now.unix_ns;
         self.journal.acknowledged();
     }

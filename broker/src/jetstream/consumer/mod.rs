@@ -368,15 +368,25 @@ impl Consumer {
 
     /// A visible message left the stream, for whatever reason but an acknowledgement to this
     /// consumer.
-    pub fn handle_removed(&mut self, sequence: u64, subject: &[u8], sink: &mut impl Sink) {
+    pub fn handle_removed(
+        &mut self,
+        now: Now,
+        sequence: u64,
+        subject: &[u8],
+        sink: &mut impl Sink,
+    ) {
         let filters = &self.settings.filters;
         self.backlog.removed(sequence, || filters.matches(subject));
-        self.settle_missing(sequence, Some(sink));
+        if self.settle_missing(sequence, Some(sink)) {
+            self.note_ack(now);
+        }
     }
 
     /// Many messages left the stream.
-    pub fn handle_purged(&mut self, messages: &impl Messages) {
-        self.drop_missing(messages);
+    pub fn handle_purged(&mut self, now: Now, messages: &impl Messages) {
+        if self.drop_missing(messages) {
+            self.note_ack(now);
+        }
         self.ledger.pass(messages.first_sequence());
         self.backlog.recount(&self.settings.filters, messages);
         self.journal.need_snapshot();
@@ -524,11 +534,14 @@ impl Consumer {
         }
     }
 
-    /// A message that left the stream is done with.
-    fn settle_missing<S: Sink>(&mut self, sequence: u64, sink: Option<&mut S>) {
+    /// A message that left the stream is done with. Whether it waited for its acknowledgement.
+    fn settle_missing<S: Sink>(&mut self, sequence: u64, sink: Option<&mut S>) -> bool {
         match self.ledger.settle(sequence) {
-            Settled::Unknown => {}
-            Settled::Exceeded => self.journal.settled(sequence),
+            Settled::Unknown => false,
+            Settled::Exceeded => {
+                self.journal.settled(sequence);
+                false
+            }
             Settled::Waiting(entry) => {
                 self.redelivery.forget(entry.ticket);
                 self.journal.settled(sequence);
@@ -540,22 +553,26 @@ impl Consumer {
                         reason: REASON_DELETED,
                     });
                 }
+                true
             }
         }
     }
 
-    /// Everything that is not in the stream any more is done with.
-    fn drop_missing(&mut self, messages: &impl Messages) {
+    /// Everything that is not in the stream any more is done with. Whether any of it waited for
+    /// its acknowledgement.
+    fn drop_missing(&mut self, messages: &impl Messages) -> bool {
         let everything = Filters::all();
         let is_missing =
             |stream: &u64| messages.next_matching(&everything, *stream) != Some(*stream);
         let waiting = self.ledger.window().iter().map(|entry| entry.stream);
         let known = waiting.chain(self.ledger.exceeded().keys().copied());
         let missing: Vec<u64> = known.filter(is_missing).collect();
+        let mut has_waited = false;
         for stream in missing {
-            self.settle_missing::<NoSink>(stream, None);
+            has_waited |= self.settle_missing::<NoSink>(stream, None);
         }
         self.backlog.pass(messages.first_sequence());
+        has_waited
     }
 }
 

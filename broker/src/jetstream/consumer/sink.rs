@@ -23,8 +23,9 @@ pub trait Sink {
     fn acknowledged(&mut self, sequence: u64);
 
     /// An empty message to `to`, once the change is kept that
-    /// [`Consumer::take_change`](super::Consumer::take_change) returns next: it tells the client
-    /// that its acknowledgement is never undone.
+    /// [`Consumer::take_change`](super::Consumer::take_change) returns next, or, if there is
+    /// nothing to take, what was taken before: it tells the client that its acknowledgement is
+    /// never undone.
     fn reply_when_durable(&mut self, to: &[u8]);
 }
 

@@ -4,6 +4,7 @@ mod acks;
 mod info;
 mod kept;
 mod model;
+mod never_stuck;
 mod pull;
 mod push;
 mod start;
@@ -72,9 +73,9 @@ impl List {
     }
 
     /// Removes a message and tells the consumer.
-    fn remove(&mut self, sequence: u64, consumer: &mut Consumer, out: &mut Out) {
+    fn remove(&mut self, now: u64, sequence: u64, consumer: &mut Consumer, out: &mut Out) {
         if let Some(stored) = self.stored.remove(&sequence) {
-            consumer.handle_removed(sequence, stored.subject.as_bytes(), out);
+            consumer.handle_removed(at(now), sequence, stored.subject.as_bytes(), out);
         }
     }
 

@@ -206,8 +206,20 @@ fn a_message_is_delivered_so_often_and_no_more() {
     bench.ack_as(61 * S, (1, 3), "", "back");
     assert_eq!((&*bench.out.acknowledged, bench.out.replies.len()), (&[1][..], 1));
     assert!(!bench.consumer.wants(1, b"s") && bench.consumer.wants(2, b"s"));
-    bench.list.remove(2, &mut bench.consumer, &mut bench.out);
+    bench.list.remove(S, 2, &mut bench.consumer, &mut bench.out);
     assert_eq!(bench.info(61 * S).redelivered, 0);
+}
+
+#[test]
+fn what_was_moved_elsewhere_is_done_with() {
+    let settings = ConsumerSettings { deliveries_max: NonZeroU32::new(1), ..pull() };
+    let mut bench = delivered(settings, 2);
+    bench.ack(S, 1, "-NAK");
+    let Bench { out, consumer, .. } = &mut bench;
+    assert!(consumer.dismiss(at(S), 1, out) && consumer.dismiss(at(S), 2, out));
+    assert!(!consumer.dismiss(at(S), 2, out) && !consumer.dismiss(at(S), 9, out));
+    assert_eq!(out.acknowledged, [1, 2]);
+    assert_eq!(bench.info(S).ack_floor, Position { consumer: 2, stream: 2 });
 }
 
 #[test]
@@ -278,19 +290,19 @@ fn a_message_that_leaves_the_stream_is_not_waited_for() {
     let mut bench = Bench::new(List::numbered(4), settings);
     bench.request(0, "a", "100");
     assert_eq!(bench.polled(0), ["1", "2"]);
-    bench.list.remove(1, &mut bench.consumer, &mut bench.out);
+    bench.list.remove(S, 1, &mut bench.consumer, &mut bench.out);
     assert_eq!(
         std::mem::take(&mut bench.out.advisories),
         ["terminated 1 1 1 Unacknowledged message was deleted"]
     );
-    bench.list.remove(3, &mut bench.consumer, &mut bench.out);
+    bench.list.remove(S, 3, &mut bench.consumer, &mut bench.out);
     assert!(bench.out.advisories.is_empty());
     bench.poll(1);
     let sent = bench.out.take();
     assert_eq!((sent.len(), sent[0].numbers()), (1, [1, 4, 3, 0]));
     bench.poll(31 * S);
     assert_eq!(bench.info(31 * S).redelivered, 2);
-    bench.list.remove(2, &mut bench.consumer, &mut bench.out);
+    bench.list.remove(S, 2, &mut bench.consumer, &mut bench.out);
     assert_eq!(bench.info(31 * S).redelivered, 1);
 }
 

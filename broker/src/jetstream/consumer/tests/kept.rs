@@ -175,6 +175,25 @@ fn what_does_not_fit_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
+    #[test]
+    fn random_bytes_are_refused_or_make_sense(
+        mut bytes in prop::collection::vec(prop_oneof![3 => 0_u8..4, 1 => any::<u8>()], 0..60),
+        has_start in any::<bool>(),
+    ) {
+        if has_start {
+            bytes.splice(0..0, [1, 0]);
+        }
+        if let Ok(state) = State::decode(&bytes) {
+            let list = List::numbered(20);
+            let identity = Identity { stream: "S".into(), consumer: "c".into() };
+            let mut consumer = Consumer::restore(identity, pull(), state, at(S), &list, 1);
+            let out = &mut Out::default();
+            consumer.handle_request(at(S), b"a", b"100", &list, out);
+            consumer.poll(at(S), &list, out, Budget { messages: 1000, bytes: 100_000 });
+            consumer.check(at(S), &list).unwrap();
+        }
+    }
+
     /// Bytes of any kind are decoded or refused, and what is decoded can be driven.
     #[test]
     fn no_bytes_make_it_panic(

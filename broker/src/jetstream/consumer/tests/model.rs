@@ -432,7 +432,7 @@ impl Pair {
             Op::Remove(index) => {
                 if let Some(sequence) = self.message(*index) {
                     let Bench { list, out, consumer } = &mut self.bench;
-                    list.remove(sequence, consumer, out);
+                    list.remove(now, sequence, consumer, out);
                     self.model.remove(sequence);
                     self.model.exceeded.remove(&sequence);
                 }
@@ -440,13 +440,13 @@ impl Pair {
             Op::PurgeTo(index) => {
                 if let Some(sequence) = self.message(*index) {
                     self.bench.list.stored.retain(|other, _| *other >= sequence);
-                    self.bench.consumer.handle_purged(&self.bench.list);
+                    self.bench.consumer.handle_purged(at(now), &self.bench.list);
                     self.model.forget_missing(&self.bench.list);
                 }
             }
             Op::PurgeSubject(subject) => {
                 bench.list.stored.retain(|_, stored| stored.subject != SUBJECTS[*subject]);
-                bench.consumer.handle_purged(&bench.list);
+                bench.consumer.handle_purged(at(now), &bench.list);
                 model.forget_missing(&bench.list);
             }
             Op::Request { client, batch, expires_s } => {

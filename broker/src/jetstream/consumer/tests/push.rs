@@ -97,8 +97,21 @@ fn answers_can_be_acknowledgements() {
     assert_eq!(bench.polled(1), ["4"]);
     assert_eq!(bench.polled(90 * S).len(), 2, "a heartbeat, and the question again");
     assert_eq!(bench.info(90 * S).ack_pending, 2, "there is no time to acknowledge");
+    let Bench { out, consumer, .. } = &mut bench;
+    let forged =
+        b"NATS/1.0\r\nNats-Last-Consumer: 1\r\nNats-Last-Stream: 18446744073709551615\r\n\r\n";
+    let question = consumer_question(consumer);
+    consumer.handle_flow_control_reply(at(90 * S), question.as_bytes(), forged, out);
+    assert_eq!(bench.info(90 * S).ack_floor, Position { consumer: 4, stream: 4 });
     bench.consumer = bench.restarted(90 * S);
     assert_eq!(bench.consumer.next_timeout(at(90 * S)), None);
+}
+
+fn consumer_question(consumer: &Consumer) -> String {
+    match &consumer.side {
+        Side::Push(push) => push.flow.as_ref().unwrap().awaited().unwrap().to_owned(),
+        Side::Pull(_) => panic!("it sends by itself"),
+    }
 }
 
 #[test]

@@ -92,8 +92,8 @@ fn the_last_of_each_subject_and_then_everything() {
     bench.request(0, "a", "1");
     assert_eq!(bench.polled(0), ["2"]);
     assert!(!bench.consumer.wants(1, b"a") && bench.consumer.wants(3, b"c"));
-    bench.list.remove(3, &mut bench.consumer, &mut bench.out);
-    bench.list.remove(1, &mut bench.consumer, &mut bench.out);
+    bench.list.remove(0, 3, &mut bench.consumer, &mut bench.out);
+    bench.list.remove(0, 1, &mut bench.consumer, &mut bench.out);
     assert_eq!(bench.info(0).pending, 3, "4, 5 and 6");
     bench.consumer = bench.restarted(1);
     assert_eq!(bench.info(1).pending, 3, "also after a restart");
@@ -117,21 +117,21 @@ fn what_is_to_come_is_exact_whatever_comes_and_goes() {
     bench.list.append("a");
     bench.list.append("a");
     bench.list.stored.remove(&8);
-    bench.consumer.handle_removed(8, b"a", &mut bench.out);
+    bench.consumer.handle_removed(at(0), 8, b"a", &mut bench.out);
     assert_eq!(bench.info(0).pending, 4, "not told, and gone before it was counted");
-    bench.list.remove(1, &mut bench.consumer, &mut bench.out);
-    bench.list.remove(2, &mut bench.consumer, &mut bench.out);
+    bench.list.remove(0, 1, &mut bench.consumer, &mut bench.out);
+    bench.list.remove(0, 2, &mut bench.consumer, &mut bench.out);
     assert_eq!(bench.info(0).pending, 3);
     bench.request(0, "a", "2");
     bench.poll(0);
     let sent: Vec<[u64; 4]> = bench.out.take().iter().map(Sent::numbers).collect();
     assert_eq!(sent, [[1, 3, 1, 2], [1, 5, 2, 1]]);
     bench.list.stored.retain(|sequence, _| *sequence > 6);
-    bench.consumer.handle_purged(&bench.list);
+    bench.consumer.handle_purged(at(0), &bench.list);
     assert_eq!((bench.info(0).pending, bench.info(0).ack_pending), (1, 0));
     assert_eq!(bench.info(0).ack_floor, Position { consumer: 2, stream: 6 });
     bench.list.stored.clear();
-    bench.consumer.handle_purged(&bench.list);
+    bench.consumer.handle_purged(at(0), &bench.list);
     assert_eq!((bench.info(0).pending, bench.info(0).delivered.stream), (0, 8));
 }
 

@@ -21,6 +21,7 @@ pub mod post;
 #[cfg(test)]
 mod recorded;
 pub mod request;
+pub mod republish;
 pub mod response;
 pub mod s2_stream;
 pub mod schedule;
@@ -28,6 +29,7 @@ pub mod shard;
 pub mod snapshot;
 pub mod store_root;
 pub mod stream;
+pub mod source_header;
 pub mod stream_config;
 pub mod subject_transform;
 pub mod subjects;

@@ -75,7 +75,7 @@ impl Shard {
                 replies: &mut consumer.replies,
             };
             for (sequence, subject) in visible.removed.iter() {
-                consumer.consumer.handle_removed(sequence, subject, &mut sink);
+                consumer.consumer.handle_removed(now, sequence, subject, &mut sink);
             }
         }
         let ids: Vec<u32> = entry.consumers.values().copied().collect();
@@ -85,13 +85,13 @@ impl Shard {
     }
 
     /// Tells the consumers of a stream that many messages left it.
-    pub(super) fn tell_consumers_of_purge(&mut self, _now: Now, id: u32) {
+    pub(super) fn tell_consumers_of_purge(&mut self, now: Now, id: u32) {
         let Self { streams, consumers, .. } = self;
         let entry = &streams[id as usize];
         let view = View::new(&entry.stream);
         let ids: Vec<u32> = entry.consumers.values().copied().collect();
         for consumer in &ids {
-            consumers[*consumer as usize].consumer.handle_purged(&view);
+            consumers[*consumer as usize].consumer.handle_purged(now, &view);
         }
         for consumer in ids {
             self.mark_consumer(consumer);

@@ -20,16 +20,16 @@ pub mod metadata;
 pub mod post;
 #[cfg(test)]
 mod recorded;
-pub mod request;
 pub mod republish;
+pub mod request;
 pub mod response;
 pub mod s2_stream;
 pub mod schedule;
 pub mod shard;
 pub mod snapshot;
+pub mod source_header;
 pub mod store_root;
 pub mod stream;
-pub mod source_header;
 pub mod stream_config;
 pub mod subject_transform;
 pub mod subjects;

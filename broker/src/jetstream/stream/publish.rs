@@ -161,6 +161,7 @@ impl Stream {
             return Err(error::STREAM_SEALED.into());
         }
         let mut kind = Kind::Stored;
+        let mut ttl_error = None;
         if !incoming.headers.is_empty() {
             if headers.increment.is_some() {
                 let block = Headers::new(incoming.headers);
@@ -171,9 +172,13 @@ impl Stream {
                 return Err(error::STREAM_NOT_MATCH.into());
             }
             if let Some(ttl) = headers.ttl {
-                wishes.ttl = MessageTtl::parse(ttl)?;
-                if wishes.ttl.is_some() && !config.allow_msg_ttl {
-                    return Err(error::MESSAGE_TTL_DISABLED.into());
+                match MessageTtl::parse(ttl) {
+                    Ok(Some(_)) if !config.allow_msg_ttl => {
+                        return Err(error::MESSAGE_TTL_DISABLED.into());
+                    }
+                    Ok(ttl) => wishes.ttl = ttl,
+                    // All other checks come first.
+                    Err(error) => ttl_error = Some(error),
                 }
             }
             self.check_expected_subject_sequence(subject, headers)?;
@@ -215,11 +220,14 @@ impl Stream {
         if incoming.headers.len() > HEADERS_BYTES_MAX {
             return Err(error::STREAM_HEADER_EXCEEDS_MAXIMUM.into());
         }
-        if config.discard == DiscardPolicy::New {
-            self.check_room(subject, incoming)?;
-        }
         if config.allow_msg_counter && wishes.increment.is_none() {
             return Err(error::MESSAGE_INCR_MISSING.into());
+        }
+        if let Some(error) = ttl_error {
+            return Err(error.into());
+        }
+        if config.discard == DiscardPolicy::New {
+            self.check_room(subject, incoming)?;
         }
         Ok(kind)
     }

@@ -182,11 +182,7 @@ impl Stream {
     }
 
     fn is_marker(&self, sequence: u64) -> bool {
-        self.record(sequence).is_some_and(|record| {
-            Headers::new(record.headers())
-                .get("Nats-Marker-Reason")
-                .is_some_and(|reason| !reason.is_empty())
-        })
+        self.record(sequence).is_some_and(|record| is_marker(Headers::new(record.headers())))
     }
 
     fn lives_forever(&self, sequence: u64) -> bool {
@@ -195,6 +191,14 @@ impl Stream {
             ttl.is_some_and(|ttl| MessageTtl::parse(ttl) == Ok(Some(MessageTtl::Never)))
         })
     }
+}
+
+/// Whether a message says that its subject is gone: such a one leaves no marker. Clients of
+/// key-value buckets write the second kind; their deletion of a single key is not one, as
+/// nats-server sees it.
+fn is_marker(headers: Headers<'_>) -> bool {
+    headers.get("Nats-Marker-Reason").is_some_and(|reason| !reason.is_empty())
+        || headers.get("KV-Operation") == Some(b"PURGE")
 }
 
 /// What a marker says, which itself stays for `ttl_ns`.
@@ -230,6 +234,22 @@ mod tests {
             ends.tidy_up(10, |sequence| sequence > LEFT_MAX);
         }
         assert_eq!(ends.soonest.len(), 21);
+    }
+
+    /// Tried with nats-server 2.15.1.
+    #[test]
+    fn markers() {
+        for (header, expected) in [
+            ("Nats-Marker-Reason: MaxAge", true),
+            ("Nats-Marker-Reason: Purge", true),
+            ("Nats-Marker-Reason: ", false),
+            ("KV-Operation: PURGE", true),
+            ("KV-Operation: DEL", false),
+            ("KV-Operation: PUT", false),
+        ] {
+            let block = format!("NATS/1.0\r\n{header}\r\n\r\n");
+            assert_eq!(is_marker(Headers::new(block.as_bytes())), expected, "{header}");
+        }
     }
 
     #[test]

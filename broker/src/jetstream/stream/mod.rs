@@ -24,6 +24,8 @@ mod publish;
 mod publish_headers;
 mod republish;
 mod schedules;
+#[cfg(test)]
+mod tests;
 mod ttl;
 mod view;
 

@@ -63,6 +63,7 @@ fn message() -> Message<'static> {
     Message {
         account: 0,
         origin: ConnectionId { peer: 0, slot: 0, generation: 0 },
+        via: None,
         subject: b"orders.eu.created",
         reply: None,
         header_size: 0,

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
+
+/// Percentiles of a latency curve.
+const CURVE_PERCENTILES: [f64; 14] =
+    [0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.8, 99.9, 99.95, 99.99];
 
 /// One quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,8 +23,19 @@ pub enum Metric {
     CpuNsPerConnection,
     /// CPU time of the server per subscription, in nanoseconds.
     CpuNsPerSubscription,
+    /// CPU time of a server from its start until it is ready, in nanoseconds.
+    CpuNsOfStart,
     /// Messages, deliveries or requests per second.
     RatePerSecond,
+    /// Time to get everything that was asked for at once, in nanoseconds: the median of many.
+    TimeNsForAll,
+    /// From the start of the process until it answered about a stream, in nanoseconds.
+    TimeNsToReady,
+    /// From the start of the process until it acknowledged a message, in nanoseconds.
+    TimeNsToFirstAck,
+    /// A bare `pwrite` of 4 KiB and `fdatasync` in the folder of the server's store, beside the
+    /// measurement, in nanoseconds: the median of many.
+    BareSyncNs,
     /// Half of the requests were faster, in nanoseconds.
     LatencyNsP50,
     /// 90 % of the requests were faster, in nanoseconds.
@@ -28,10 +44,18 @@ pub enum Metric {
     LatencyNsP99,
     /// 99.9 % of the requests were faster, in nanoseconds.
     LatencyNsP999,
+    /// By how much half of the durable publishes were faster than, beyond the time of a bare write
+    /// and sync, in nanoseconds.
+    LatencyNsBeyondSync,
     /// Growth of the resident memory per connection, in bytes.
     BytesPerConnection,
     /// Growth of the resident memory per subscription, in bytes.
     BytesPerSubscription,
+    /// Resident memory of a server that has stored everything and come to rest, in bytes.
+    ResidentBytesLoaded,
+    /// Resident memory of a server that was started on a full store and has come to rest, in
+    /// bytes.
+    ResidentBytesStarted,
     /// Resident memory of the server at the end, in bytes.
     ResidentBytes,
     /// CPU time of the server over wall time: how many cores it kept busy.
@@ -75,13 +99,21 @@ impl Metric {
             Self::CpuNsPerRequest => "CPU per request",
             Self::CpuNsPerConnection => "CPU per connect",
             Self::CpuNsPerSubscription => "CPU per SUB",
+            Self::CpuNsOfStart => "CPU of the start",
             Self::RatePerSecond => "rate",
+            Self::TimeNsForAll => "time for all",
+            Self::TimeNsToReady => "start to ready",
+            Self::TimeNsToFirstAck => "start to first ack",
+            Self::BareSyncNs => "bare write and sync",
             Self::LatencyNsP50 => "latency p50",
             Self::LatencyNsP90 => "latency p90",
             Self::LatencyNsP99 => "latency p99",
             Self::LatencyNsP999 => "latency p99.9",
+            Self::LatencyNsBeyondSync => "p50 beyond bare",
             Self::BytesPerConnection => "memory per connection",
             Self::BytesPerSubscription => "memory per subscription",
+            Self::ResidentBytesLoaded => "memory, loaded",
+            Self::ResidentBytesStarted => "memory, started",
             Self::ResidentBytes => "resident memory",
             Self::ServerCores => "cores busy",
             Self::LoadNsPerMessage => "CPU of the load",
@@ -97,28 +129,44 @@ impl Metric {
             | Self::CpuNsPerRequest
             | Self::CpuNsPerConnection
             | Self::CpuNsPerSubscription
+            | Self::CpuNsOfStart
+            | Self::TimeNsForAll
+            | Self::TimeNsToReady
+            | Self::TimeNsToFirstAck
+            | Self::BareSyncNs
             | Self::LatencyNsP50
             | Self::LatencyNsP90
             | Self::LatencyNsP99
             | Self::LatencyNsP999
+            | Self::LatencyNsBeyondSync
             | Self::LoadNsPerMessage => Unit::Nanoseconds,
             Self::RatePerSecond => Unit::PerSecond,
-            Self::BytesPerConnection | Self::BytesPerSubscription | Self::ResidentBytes => {
-                Unit::Bytes
-            }
+            Self::BytesPerConnection
+            | Self::BytesPerSubscription
+            | Self::ResidentBytesLoaded
+            | Self::ResidentBytesStarted
+            | Self::ResidentBytes => Unit::Bytes,
             Self::ServerCores | Self::Count => Unit::Plain,
         }
     }
 
-    /// Which direction is good. Metrics of neither kind stand in the table of details.
+    /// Which direction is good.
     pub fn better(self) -> Better {
         match self {
             Self::RatePerSecond => Better::Higher,
-            Self::ResidentBytes | Self::ServerCores | Self::LoadNsPerMessage | Self::Count => {
-                Better::Neither
-            }
+            Self::BareSyncNs
+            | Self::ResidentBytes
+            | Self::ServerCores
+            | Self::LoadNsPerMessage
+            | Self::Count => Better::Neither,
             _ => Better::Lower,
         }
+    }
+
+    /// Does it stand in the table of the comparison? The others stand among the details. A
+    /// durable figure means nothing without the disk's own time beside it.
+    pub fn is_compared(self) -> bool {
+        self.better() != Better::Neither || self == Self::BareSyncNs
     }
 
     /// Does it say what one unit of work costs the server's CPU?
@@ -169,6 +217,21 @@ impl Measurement {
     /// Notes a quantity.
     pub fn note(&mut self, metric: Metric, value: f64) {
         self.values.insert(metric, value);
+    }
+
+    /// Notes the percentiles of latencies in nanoseconds, and their curve.
+    pub fn note_latencies(&mut self, latencies: &Histogram<u64>) {
+        let at = |percentile| latencies.value_at_percentile(percentile) as f64;
+        for (metric, percentile) in [
+            (Metric::LatencyNsP50, 50.0),
+            (Metric::LatencyNsP90, 90.0),
+            (Metric::LatencyNsP99, 99.0),
+            (Metric::LatencyNsP999, 99.9),
+        ] {
+            self.note(metric, at(percentile));
+        }
+        self.latency_curve =
+            CURVE_PERCENTILES.map(|percentile| (percentile, at(percentile))).into();
     }
 }
 

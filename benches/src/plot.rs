@@ -33,7 +33,10 @@ pub fn pictures(report: &Report) -> Vec<(&'static str, String)> {
         metric == Metric::RatePerSecond
     });
     let memory = bars(report, "Resident memory, less is better", |metric| {
-        matches!(metric, Metric::BytesPerConnection | Metric::BytesPerSubscription)
+        matches!(
+            metric,
+            Metric::BytesPerConnection | Metric::BytesPerSubscription | Metric::ResidentBytesLoaded
+        )
     });
     let all = [("cpu", cpu), ("rate", rate), ("memory", memory), ("latency", latencies(report))];
     all.into_iter().filter_map(|(name, picture)| Some((name, picture?))).collect()

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 
+use crate::goal;
 use crate::measure::{Better, Measurement, Metric};
 
 /// Everything that a run found out; this is what the JSON file holds.
@@ -197,9 +198,9 @@ impl Report {
         self.table(false)
     }
 
-    /// With ratios for the metrics of which more or less is better, or the others without.
+    /// With ratios for the metrics that are compared, or the others without.
     fn table(&self, is_comparison: bool) -> Table {
-        let wanted = |metric: &Metric| (metric.better() != Better::Neither) == is_comparison;
+        let wanted = |metric: &Metric| metric.is_compared() == is_comparison;
         let labels = self.labels();
         let compared = if is_comparison { labels.len().saturating_sub(1) } else { 0 };
         let mut header = vec!["scenario".to_owned(), "measure".to_owned()];
@@ -213,6 +214,10 @@ impl Report {
                 let mut row = vec![std::mem::take(&mut name).to_owned(), metric.label().to_owned()];
                 row.extend(scenario.servers.iter().map(|server| show(server, metric)));
                 row.extend((0..compared).map(|index| match scenario.ratio(index, metric) {
+                    // It says whether the disk was the same for both, not who is better.
+                    Some(Spread { median, .. }) if metric.better() == Better::Neither => {
+                        format!("{median:.2}x")
+                    }
                     Some(Spread { median, min, max }) => {
                         format!("**{median:.2}x** ({min:.2}–{max:.2})")
                     }
@@ -222,6 +227,53 @@ impl Report {
             }
         }
         table
+    }
+
+    /// What was to be reached, and was or was not; nothing if no scenario has goals, or there is
+    /// only one server.
+    pub fn goal_table(&self) -> Option<Table> {
+        let labels = self.labels();
+        let (_, compared) = labels.split_last()?;
+        let mut header = vec!["scenario".to_owned(), "measure".to_owned(), "goal".to_owned()];
+        header.extend(compared.iter().map(|label| (*label).to_owned()));
+        let mut table = markdown_table(header);
+        let mut is_empty = true;
+        for scenario in &self.scenarios {
+            let mut name = scenario.name.as_str();
+            for goal in goal::of(&scenario.name) {
+                let mut row = vec![std::mem::take(&mut name).to_owned()];
+                row.extend([goal.metric().label().to_owned(), goal.text()]);
+                row.extend((0..compared.len()).map(|index| match goal.reached(scenario, index) {
+                    Some((text, true)) => format!("{text}, reached"),
+                    Some((text, false)) => format!("{text}, **missed**"),
+                    None => "–".to_owned(),
+                }));
+                table.add_row(row);
+                is_empty = false;
+            }
+        }
+        (!is_empty && !compared.is_empty()).then_some(table)
+    }
+
+    /// The part of a page that is about this run: how it came about, with a link to the page of
+    /// the run at `link`, and the comparison.
+    pub fn section(&self, link: &str) -> String {
+        let about = &self.circumstances;
+        let date = about.date.split(' ').next().unwrap_or_default();
+        let mut text = format!(
+            "{date}, {} cores of {}, {}; {} rounds of {} s. The run with its plots is \
+             [{link}]({link}).\n\n{}\n",
+            about.cores,
+            about.cpu,
+            about.kernel,
+            about.rounds,
+            about.seconds,
+            self.comparison_table()
+        );
+        if let Some(table) = self.floor_table() {
+            let _ = write!(text, "\nA thread that only copies bytes between sockets:\n\n{table}\n");
+        }
+        text
     }
 
     /// The floor scenarios.
@@ -278,6 +330,9 @@ impl Report {
                     .to_owned(),
             );
             line(format!("{table}\n"));
+        }
+        if let Some(table) = self.goal_table() {
+            line(format!("Goals, as the medians are:\n\n{table}\n"));
         }
         line(
             "Details: how far server and load kept the machine busy, and what was counted.\n"
@@ -393,6 +448,20 @@ mod tests {
             assert!(row.contains(expected), "{expected:?} in {text}");
         }
         assert!(report.floor_table().unwrap().to_string().contains("7.00 ns"));
+    }
+
+    #[test]
+    fn goals_stand_where_there_are_some() {
+        let mut report = report(&[100.0, 200.0, 150.0], &[1000.0; 3]);
+        assert!(report.goal_table().is_none());
+        report.scenarios[0].name = "js-relaxed-128".into();
+        let text = report.goal_table().unwrap().to_string();
+        assert!(text.contains("at most 0.25x") && text.contains("0.15x, reached"), "{text}");
+        // There is no rate.
+        assert!(text.contains("at least 3x") && text.contains(" – "), "{text}");
+        assert!(report.markdown(&[]).contains("Goals"));
+        report.circumstances.versions.remove(0);
+        assert!(report.goal_table().is_none());
     }
 
     #[test]

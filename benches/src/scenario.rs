@@ -4,25 +4,30 @@
 //! which server it is, how often they are repeated, or what becomes of the figures.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use hdrhistogram::Histogram;
 
-use crate::load::connection::Connection;
+use crate::jetstream::{Kind, Storage, Work};
+use crate::load::connection::{Connection, Wait};
 use crate::load::frames::{
     FramePattern, NUMBERED_COUNT_MAX, NUMBERED_SID_FIRST, PublishRing, SID, end_publish_frame,
     numbered_filter,
 };
 use crate::load::pace::Pace;
 use crate::load::publisher::{Confirm, Publisher};
+use crate::load::puller::Acks;
 use crate::load::relay::Relay;
 use crate::load::requester::{Pair, latency_histogram};
 use crate::load::subscriber::{Delivery, Subscriber, SubscriberSet};
 use crate::measure::{Measurement, Metric};
+use crate::phase::{Phase, nanoseconds};
 use crate::process::ProcessMeter;
-use crate::server::Server;
+use crate::server::{Launcher, Server, ServerSpec};
+use crate::store::{Store, Syncing};
 
 /// Where messages of the simple scenarios go.
 const SUBJECT: &str = "bench.subject";
@@ -34,11 +39,7 @@ const SUBSCRIPTION_CONNECTIONS: usize = 10;
 const DESCRIPTORS_SPARE: usize = 256;
 
 /// How long memory may take to come to rest before it is read.
-const MEMORY_REST_TIME_MAX: Duration = Duration::from_secs(3);
-
-/// Percentiles of a latency curve.
-const CURVE_PERCENTILES: [f64; 14] =
-    [0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.8, 99.9, 99.95, 99.99];
+pub(crate) const MEMORY_REST_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// How much of everything.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +55,18 @@ pub struct Size {
     pub connections: usize,
     /// Subscriptions of the subscription scenario.
     pub subscriptions: usize,
+    /// What part of the full number of messages, subjects and keys the scenarios of streams
+    /// store, above 0 and at most 1.
+    pub scale: f64,
+}
+
+impl Size {
+    /// That part of `full`, at least 1.
+    pub fn scaled(&self, full: u64) -> u64 {
+        #[expect(clippy::cast_possible_truncation, reason = "a part of a number that fits")]
+        let part = (full as f64 * self.scale).round() as u64;
+        part.clamp(1, full)
+    }
 }
 
 /// A named measurement.
@@ -74,13 +87,14 @@ enum Shape {
     Idle,
     Subscriptions,
     Relay { payload_bytes: usize },
+    JetStream(Work),
 }
 
 const REQUEST_PAYLOAD_BYTES: usize = 16;
 const SUBSCRIPTION_PAYLOAD_BYTES: usize = 16;
 
 /// Every scenario, in the order of the tables.
-pub const ALL: [Scenario; 19] = [
+pub const ALL: [Scenario; 38] = [
     stream("pub-only-128", "one publisher, nobody subscribes, 128 B", 1, 0, 128),
     stream("1-1-16", "one publisher, one subscriber, 16 B", 1, 1, 16),
     stream("1-1-128", "one publisher, one subscriber, 128 B", 1, 1, 128),
@@ -130,7 +144,128 @@ pub const ALL: [Scenario; 19] = [
     relay("relay-128", "the floor: a thread copies 128 B messages between two sockets", 128),
     relay("relay-1024", "the floor: a thread copies 1 KiB messages between two sockets", 1024),
     relay("relay-64k", "the floor: a thread copies 64 KiB messages between two sockets", 65_536),
+    js(
+        "js-relaxed-128",
+        "published into a file, synced every 2 minutes, 1,000 under way, 128 B",
+        Syncing::Relaxed,
+        Kind::Publish(Storage::File, 128),
+    ),
+    js(
+        "js-relaxed-1024",
+        "published into a file, synced every 2 minutes, 1,000 under way, 1 KiB",
+        Syncing::Relaxed,
+        Kind::Publish(Storage::File, 1024),
+    ),
+    js(
+        "js-default-128",
+        "published into a file, synced as the server does by default, 1,000 under way, 128 B",
+        Syncing::ServerDefault,
+        Kind::Publish(Storage::File, 128),
+    ),
+    js(
+        "js-default-1024",
+        "published into a file, synced as the server does by default, 1,000 under way, 1 KiB",
+        Syncing::ServerDefault,
+        Kind::Publish(Storage::File, 1024),
+    ),
+    js(
+        "js-always-128",
+        "published into a file, synced before the acknowledgement, 1,000 under way, 128 B",
+        Syncing::Always,
+        Kind::Publish(Storage::File, 128),
+    ),
+    js(
+        "js-always-1024",
+        "published into a file, synced before the acknowledgement, 1,000 under way, 1 KiB",
+        Syncing::Always,
+        Kind::Publish(Storage::File, 1024),
+    ),
+    js(
+        "js-memory-128",
+        "published into memory, 1,000 under way, 128 B",
+        Syncing::Relaxed,
+        Kind::Publish(Storage::Memory, 128),
+    ),
+    js(
+        "js-subjects",
+        "published into 100,000 subjects of a file, synced every 2 minutes, 1,000 under way, 128 B",
+        Syncing::Relaxed,
+        Kind::PublishManySubjects,
+    ),
+    js(
+        "js-one-relaxed",
+        "published into a file, synced every 2 minutes, one at a time, 128 B",
+        Syncing::Relaxed,
+        Kind::PublishOneByOne(Wait::Asleep),
+    ),
+    js(
+        "js-one-relaxed-busy",
+        "published into a file, synced every 2 minutes, one at a time by a thread that never \
+         sleeps, 128 B",
+        Syncing::Relaxed,
+        Kind::PublishOneByOne(Wait::Busily),
+    ),
+    js(
+        "js-one-always",
+        "published into a file, synced before the acknowledgement, one at a time, 128 B",
+        Syncing::Always,
+        Kind::PublishOneByOne(Wait::Asleep),
+    ),
+    js(
+        "js-one-always-busy",
+        "published into a file, synced before the acknowledgement, one at a time by a thread that \
+         never sleeps, 128 B",
+        Syncing::Always,
+        Kind::PublishOneByOne(Wait::Busily),
+    ),
+    js(
+        "js-pull",
+        "pulled in batches of 1,000, two under way, no acks, 128 B",
+        Syncing::Relaxed,
+        Kind::Pull(Acks::None),
+    ),
+    js(
+        "js-pull-acks",
+        "pulled in batches of 1,000, two under way, every message acknowledged, 128 B",
+        Syncing::Relaxed,
+        Kind::Pull(Acks::Explicit),
+    ),
+    js(
+        "js-pull-filtered",
+        "a new consumer of one subject in 1,000 pulls all it has of 1 M messages",
+        Syncing::Relaxed,
+        Kind::PullFiltered,
+    ),
+    js(
+        "js-large",
+        "10 M messages of 128 B published into 1 M subjects, synced every 2 minutes, 1,000 under \
+         way; then the server is killed and started again",
+        Syncing::Relaxed,
+        Kind::Large,
+    ),
+    js(
+        "js-kv-put",
+        "100,000 keys put again and again, 1,000 under way, synced every 2 minutes, 128 B",
+        Syncing::Relaxed,
+        Kind::PutKeys,
+    ),
+    js(
+        "js-kv-get",
+        "100,000 keys, each got by its name, 1,000 under way, 128 B",
+        Syncing::Relaxed,
+        Kind::GetKeys,
+    ),
+    js(
+        "js-kv-watch",
+        "100,000 keys, all watched by a new watcher, 128 B",
+        Syncing::Relaxed,
+        Kind::WatchKeys,
+    ),
 ];
+
+const fn js(name: &'static str, about: &'static str, syncing: Syncing, kind: Kind) -> Scenario {
+    Scenario { name, about, shape: Shape::JetStream(Work { syncing, kind }) }
+}
 
 const fn stream(
     name: &'static str,
@@ -157,13 +292,39 @@ impl Scenario {
         !matches!(self.shape, Shape::Relay { .. })
     }
 
-    /// Measures `server`; the floor scenarios need none.
+    /// Does the server store anything on a disk?
+    pub fn needs_disk(&self) -> bool {
+        matches!(self.shape, Shape::JetStream(_))
+    }
+
+    /// Starts a fresh server for one measurement; those that store something get a fresh folder
+    /// below `store_base`.
+    ///
+    /// # Errors
+    /// When it does not start, or the folder cannot be made.
+    pub fn start(
+        &self,
+        spec: &ServerSpec,
+        launcher: &Launcher,
+        store_base: &Path,
+    ) -> Result<Server> {
+        match self.shape {
+            Shape::JetStream(work) => {
+                let store = Store::create(store_base, work.syncing)?;
+                Server::start_with_store(spec, launcher, store)
+            }
+            _ => Server::start(spec, launcher),
+        }
+    }
+
+    /// Measures `server`, which was started for it; the floor scenarios need none.
     ///
     /// # Errors
     /// When the server fails, loses or invents a message; the message says where.
-    pub fn run(&self, server: Option<&Server>, size: &Size) -> Result<Measurement> {
+    pub fn run(&self, mut server: Option<&mut Server>, size: &Size) -> Result<Measurement> {
+        let missing = || format!("{} needs a server", self.name);
         let target = || {
-            let server = server.with_context(|| format!("{} needs a server", self.name))?;
+            let server = server.as_ref().with_context(missing)?;
             anyhow::Ok((server.address(), server.meter()))
         };
         let mut measurement = match self.shape {
@@ -172,11 +333,12 @@ impl Scenario {
                 Stream::open(address, size, publishers, subscribers, delivery, payload_bytes)?
                     .measure(meter, size)?
             }
-            Shape::Requests { pairs } => measure_requests(target()?, size, pairs, Waiting::Asleep)?,
-            Shape::RequestsBusily => measure_requests(target()?, size, 1, Waiting::Busily)?,
+            Shape::Requests { pairs } => measure_requests(target()?, size, pairs, Wait::Asleep)?,
+            Shape::RequestsBusily => measure_requests(target()?, size, 1, Wait::Busily)?,
             Shape::Idle => measure_idle(target()?, size)?,
             Shape::Subscriptions => measure_subscriptions(target()?, size)?,
             Shape::Relay { payload_bytes } => measure_relay(size, payload_bytes)?,
+            Shape::JetStream(work) => work.measure(server.as_mut().with_context(missing)?, size)?,
         };
         if let Some(server) = server {
             measurement.note(Metric::ResidentBytes, server.meter().resident_bytes()? as f64);
@@ -193,15 +355,12 @@ struct Stream {
     ahead_max: Option<u64>,
 }
 
-/// What happened between two moments of rest.
-struct Phase {
-    /// Messages published.
+/// Messages of a phase.
+struct Counts {
+    /// Sent by the publishers.
     published: u64,
-    /// Messages that arrived, counted at the subscribers.
+    /// Counted at the subscribers.
     delivered: u64,
-    wall_time: Duration,
-    server_cpu_time: Duration,
-    load_cpu_time: Duration,
 }
 
 impl Stream {
@@ -233,42 +392,36 @@ impl Stream {
 
     fn measure(&mut self, meter: ProcessMeter, size: &Size) -> Result<Measurement> {
         self.phase(meter, size.warm_up_time).context("while warming up")?;
-        let phase = self.phase(meter, size.measure_time)?;
+        let (counts, phase) = self.phase(meter, size.measure_time)?;
         let mut measurement = Measurement::default();
         let (metric, count) = match self.subscribers.copies() {
-            0 => (Metric::CpuNsPerMessage, phase.published),
-            1 => (Metric::CpuNsPerMessage, phase.delivered),
-            _ => (Metric::CpuNsPerDelivery, phase.delivered),
+            0 => (Metric::CpuNsPerMessage, counts.published),
+            1 => (Metric::CpuNsPerMessage, counts.delivered),
+            _ => (Metric::CpuNsPerDelivery, counts.delivered),
         };
         phase.note_into(&mut measurement, metric, count);
         Ok(measurement)
     }
 
     /// Publishes for `time` and waits until everything has been processed and delivered.
-    fn phase(&mut self, meter: ProcessMeter, time: Duration) -> Result<Phase> {
-        let load = ProcessMeter::of_self()?;
+    fn phase(&mut self, meter: ProcessMeter, time: Duration) -> Result<(Counts, Phase)> {
         let ends = self.publishers.len();
         let (publishers, subscribers) = (&mut self.publishers, &mut self.subscribers);
         let copies = subscribers.copies();
         let pace = &Pace::new(self.ahead_max);
 
-        let (server_before, load_before) = (meter.cpu_time()?, load.cpu_time()?);
-        let begin = Instant::now();
-        let (published, delivered) = thread::scope(|scope| {
-            let subscribing = (copies > 0).then(|| scope.spawn(|| subscribers.run(ends, pace)));
-            let publishing: Vec<_> = publishers
-                .iter_mut()
-                .map(|publisher| scope.spawn(move || publisher.run(time, pace)))
-                .collect();
-            let published: Vec<Result<u64>> = publishing.into_iter().map(joined).collect();
-            (published, subscribing.map(joined).transpose())
-        });
-        let wall_time = begin.elapsed();
-        let server_cpu_time = meter.cpu_time()?.saturating_sub(server_before);
-        let load_cpu_time = load.cpu_time()?.saturating_sub(load_before);
-
-        let (published, delivered) =
-            both(published.into_iter().sum::<Result<u64>>(), delivered, "and its subscribers")?;
+        let ((published, delivered), phase) = Phase::of(meter, || {
+            let (published, delivered) = thread::scope(|scope| {
+                let subscribing = (copies > 0).then(|| scope.spawn(|| subscribers.run(ends, pace)));
+                let publishing: Vec<_> = publishers
+                    .iter_mut()
+                    .map(|publisher| scope.spawn(move || publisher.run(time, pace)))
+                    .collect();
+                let published: Vec<Result<u64>> = publishing.into_iter().map(joined).collect();
+                (published, subscribing.map(joined).transpose())
+            });
+            both(published.into_iter().sum::<Result<u64>>(), delivered, "and its subscribers")
+        })?;
         let mut delivered_sum = 0;
         if let Some(counts) = delivered {
             delivered_sum = counts.iter().sum();
@@ -282,72 +435,39 @@ impl Stream {
                 ensure!(uneven.is_none(), "a subscriber got {uneven:?} of {published} messages");
             }
         }
-        Ok(Phase { published, delivered: delivered_sum, wall_time, server_cpu_time, load_cpu_time })
+        Ok((Counts { published, delivered: delivered_sum }, phase))
     }
-}
-
-impl Phase {
-    fn note_into(&self, measurement: &mut Measurement, cost: Metric, count: u64) {
-        let count = count as f64;
-        let wall_seconds = self.wall_time.as_secs_f64();
-        measurement.note(cost, nanoseconds(self.server_cpu_time) / count);
-        measurement.note(Metric::RatePerSecond, count / wall_seconds);
-        measurement.note(Metric::ServerCores, self.server_cpu_time.as_secs_f64() / wall_seconds);
-        measurement.note(Metric::LoadNsPerMessage, nanoseconds(self.load_cpu_time) / count);
-        measurement.note(Metric::Count, count);
-    }
-}
-
-/// How the clients of requests wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waiting {
-    /// Requester and responder sleep in threads of their own.
-    Asleep,
-    /// One thread polls both.
-    Busily,
 }
 
 fn measure_requests(
     (address, meter): (SocketAddr, ProcessMeter),
     size: &Size,
     pairs: usize,
-    waiting: Waiting,
+    wait: Wait,
 ) -> Result<Measurement> {
     let mut pairs: Vec<Pair> = (0..pairs)
         .map(|index| Pair::open(address, index, REQUEST_PAYLOAD_BYTES))
         .collect::<Result<_>>()?;
-    run_pairs(&mut pairs, waiting, meter, size.warm_up_time).context("while warming up")?;
-    let (phase, latencies) = run_pairs(&mut pairs, waiting, meter, size.measure_time)?;
+    run_pairs(&mut pairs, wait, meter, size.warm_up_time).context("while warming up")?;
+    let (requests, latencies, phase) = run_pairs(&mut pairs, wait, meter, size.measure_time)?;
 
     let mut measurement = Measurement::default();
-    phase.note_into(&mut measurement, Metric::CpuNsPerRequest, phase.delivered);
-    let at = |percentile| latencies.value_at_percentile(percentile) as f64;
-    for (metric, percentile) in [
-        (Metric::LatencyNsP50, 50.0),
-        (Metric::LatencyNsP90, 90.0),
-        (Metric::LatencyNsP99, 99.0),
-        (Metric::LatencyNsP999, 99.9),
-    ] {
-        measurement.note(metric, at(percentile));
-    }
-    measurement.latency_curve =
-        CURVE_PERCENTILES.map(|percentile| (percentile, at(percentile))).into();
+    phase.note_into(&mut measurement, Metric::CpuNsPerRequest, requests);
+    measurement.note_latencies(&latencies);
     Ok(measurement)
 }
 
-/// Lets all pairs ask and answer for `time`; returns what that cost, and all latencies.
+/// Lets all pairs ask and answer for `time`; returns how many requests there were, all latencies,
+/// and what that cost.
 fn run_pairs(
     pairs: &mut [Pair],
-    waiting: Waiting,
+    wait: Wait,
     meter: ProcessMeter,
     time: Duration,
-) -> Result<(Phase, Histogram<u64>)> {
+) -> Result<(u64, Histogram<u64>, Phase)> {
     type Outcome = Result<(u64, u64, Histogram<u64>)>;
-    let load = ProcessMeter::of_self()?;
-    let (server_before, load_before) = (meter.cpu_time()?, load.cpu_time()?);
-    let begin = Instant::now();
-    let outcomes: Vec<Outcome> = match waiting {
-        Waiting::Asleep => thread::scope(|scope| {
+    let mut run = || match wait {
+        Wait::Asleep => thread::scope(|scope| {
             let running: Vec<_> = pairs
                 .iter_mut()
                 .map(|pair| {
@@ -366,9 +486,9 @@ fn run_pairs(
                     both(joined(asking), joined(answering), "and the responder")?;
                 Ok((requests, answers, latencies))
             };
-            running.into_iter().map(join).collect()
+            running.into_iter().map(join).collect::<Vec<Outcome>>()
         }),
-        Waiting::Busily => {
+        Wait::Busily => {
             let run = |pair: &mut Pair| {
                 let mut latencies = latency_histogram()?;
                 let (requests, answers) = pair.run_busily(time, &mut latencies)?;
@@ -377,20 +497,16 @@ fn run_pairs(
             pairs.iter_mut().map(run).collect()
         }
     };
-    let wall_time = begin.elapsed();
-    let server_cpu_time = meter.cpu_time()?.saturating_sub(server_before);
-    let load_cpu_time = load.cpu_time()?.saturating_sub(load_before);
+    let (outcomes, phase) = Phase::of(meter, || run().into_iter().collect::<Result<Vec<_>>>())?;
 
     let mut latencies = latency_histogram()?;
-    let (mut published, mut delivered) = (0, 0);
-    for outcome in outcomes {
-        let (requests, answers, of_pair) = outcome?;
+    let mut requests_sum = 0;
+    for (requests, answers, of_pair) in outcomes {
         ensure!(requests == answers, "{requests} requests had {answers} answers");
-        published += requests;
-        delivered += answers;
+        requests_sum += requests;
         latencies.add(&of_pair).map_err(|error| anyhow!("histograms differ: {error:?}"))?;
     }
-    Ok((Phase { published, delivered, wall_time, server_cpu_time, load_cpu_time }, latencies))
+    Ok((requests_sum, latencies, phase))
 }
 
 fn measure_idle((address, meter): (SocketAddr, ProcessMeter), size: &Size) -> Result<Measurement> {
@@ -437,7 +553,7 @@ fn measure_subscriptions(
         use std::io::Write as _;
         let mut lines = Vec::new();
         for number in (connection..count).step_by(SUBSCRIPTION_CONNECTIONS) {
-            let (filter, sid) = (numbered_filter(number), NUMBERED_SID_FIRST + number);
+            let (filter, sid) = (numbered_filter(number as u64), NUMBERED_SID_FIRST + number);
             drop(write!(lines, "SUB {filter} {sid}\r\n"));
         }
         lines
@@ -528,8 +644,4 @@ fn both<A, B>(first: Result<A>, second: Result<B>, second_name: &str) -> Result<
         (Err(first), Err(second)) => Err(anyhow!("{first:#}; {second_name}: {second:#}")),
         (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
     }
-}
-
-fn nanoseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e9
 }

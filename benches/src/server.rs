@@ -16,9 +16,16 @@ use tempfile::NamedTempFile;
 
 use crate::load::connection::Connection;
 use crate::process::{ProcessMeter, innermost_child};
+use crate::store::Store;
 
 /// How long a server may take from its start to its first PONG.
 const START_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// How long a server may take to do so on a store that is full: it may read all of it.
+const START_TIME_MAX_ON_STORE: Duration = Duration::from_secs(180);
+
+/// How often a server that starts is asked whether it serves: the resolution of a start's time.
+const START_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// How often a start is tried: the free port may be taken by somebody else in between.
 const START_ATTEMPTS_MAX: usize = 3;
@@ -76,10 +83,21 @@ pub fn exec_bound_to_parent(command: &[OsString]) -> Result<std::convert::Infall
 /// A running server. Dropping it kills the process and waits for its end.
 #[derive(Debug)]
 pub struct Server {
+    running: Running,
+    spec: ServerSpec,
+    launcher: Launcher,
+    /// Behind `running`: the folder is removed when nobody writes to it any more.
+    store: Option<Store>,
+}
+
+/// The process of a server.
+#[derive(Debug)]
+struct Running {
     child: Child,
     meter: ProcessMeter,
     address: SocketAddr,
     log: NamedTempFile,
+    started: Instant,
 }
 
 impl Server {
@@ -89,9 +107,65 @@ impl Server {
     /// When the program cannot be run, ends at once, or does not answer in time; the message
     /// carries the end of the server's own log.
     pub fn start(spec: &ServerSpec, launcher: &Launcher) -> Result<Self> {
+        Self::start_on(spec, launcher, None)
+    }
+
+    /// As [`Server::start`], with JetStream in `store`.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_with_store(spec: &ServerSpec, launcher: &Launcher, store: Store) -> Result<Self> {
+        Self::start_on(spec, launcher, Some(store))
+    }
+
+    fn start_on(spec: &ServerSpec, launcher: &Launcher, store: Option<Store>) -> Result<Self> {
+        let running = Running::start(spec, launcher, store.as_ref(), START_TIME_MAX)?;
+        Ok(Self { running, spec: spec.clone(), launcher: launcher.clone(), store })
+    }
+
+    /// Kills the process, as a crash does, and starts the server again on what it left in its
+    /// store. It has another address then. Returns when the new process was started.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn kill_and_start_again(&mut self) -> Result<Instant> {
+        self.running.kill();
+        let (spec, store) = (&self.spec, self.store.as_ref());
+        self.running = Running::start(spec, &self.launcher, store, START_TIME_MAX_ON_STORE)?;
+        Ok(self.running.started)
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.running.address
+    }
+
+    /// CPU time and memory of the server process.
+    pub fn meter(&self) -> ProcessMeter {
+        self.running.meter
+    }
+
+    /// Where it keeps its streams, if it was given a place.
+    pub fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    /// The last lines of what the server wrote to standard output and error.
+    pub fn log_tail(&self) -> String {
+        self.running.log_tail()
+    }
+}
+
+impl Running {
+    fn start(
+        spec: &ServerSpec,
+        launcher: &Launcher,
+        store: Option<&Store>,
+        start_time_max: Duration,
+    ) -> Result<Self> {
         let mut attempt = 1;
         loop {
-            match Self::start_once(spec, launcher) {
+            match Self::start_once(spec, launcher, store, start_time_max) {
                 Ok(server) => return Ok(server),
                 Err(error) if attempt == START_ATTEMPTS_MAX => {
                     return Err(error.context(format!("{} did not start", spec.label)));
@@ -101,7 +175,12 @@ impl Server {
         }
     }
 
-    fn start_once(spec: &ServerSpec, launcher: &Launcher) -> Result<Self> {
+    fn start_once(
+        spec: &ServerSpec,
+        launcher: &Launcher,
+        store: Option<&Store>,
+        start_time_max: Duration,
+    ) -> Result<Self> {
         let address = free_loopback_address()?;
         let log = NamedTempFile::new().context("cannot create a file for the server's log")?;
         let mut command = match launcher {
@@ -113,22 +192,25 @@ impl Server {
             }
         };
         command.arg("-a").arg(address.ip().to_string()).arg("-p").arg(address.port().to_string());
+        if let Some(store) = store {
+            command.arg("-c").arg(store.config());
+        }
         command.args(&spec.args).stdin(Stdio::null());
         command.stdout(log.reopen()?).stderr(log.reopen()?);
+        let started = Instant::now();
         let mut child =
             command.spawn().with_context(|| format!("cannot run {}", spec.path.display()))?;
 
         // From here on `Drop` cleans up, so the meter is first that of the child itself; which
         // process is really the server shows only when it serves.
         let meter = ProcessMeter::new(child.id()).inspect_err(|_| drop(child.kill()))?;
-        let mut server = Self { child, meter, address, log };
-        server.wait_until_it_serves()?;
+        let mut server = Self { child, meter, address, log, started };
+        server.wait_until_it_serves(start_time_max)?;
         server.meter = ProcessMeter::new(innermost_child(server.child.id()))?;
         Ok(server)
     }
 
-    fn wait_until_it_serves(&mut self) -> Result<()> {
-        let begin = Instant::now();
+    fn wait_until_it_serves(&mut self, start_time_max: Duration) -> Result<()> {
         loop {
             if let Some(status) = self.child.try_wait()? {
                 bail!("it ended at once with {status}; its log ends so:\n{}", self.log_tail());
@@ -137,29 +219,18 @@ impl Server {
                 Ok(_) => return Ok(()),
                 Err(error) => error,
             };
-            if begin.elapsed() > START_TIME_MAX {
+            if self.started.elapsed() > start_time_max {
                 bail!(
-                    "it does not serve {} after {START_TIME_MAX:?} ({error:#}); its log ends so:\n{}",
+                    "it does not serve {} after {start_time_max:?} ({error:#}); its log ends so:\n{}",
                     self.address,
                     self.log_tail()
                 );
             }
-            std::thread::park_timeout(Duration::from_millis(5));
+            std::thread::park_timeout(START_POLL_INTERVAL);
         }
     }
 
-    /// Where clients connect.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// CPU time and memory of the server process.
-    pub fn meter(&self) -> ProcessMeter {
-        self.meter
-    }
-
-    /// The last lines of what the server wrote to standard output and error.
-    pub fn log_tail(&self) -> String {
+    fn log_tail(&self) -> String {
         const LINES: usize = 4;
         let text = fs::read(self.log.path()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -168,8 +239,8 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
+impl Running {
+    fn kill(&mut self) {
         // The program behind a wrapper first: the wrapper would not pass a KILL on.
         if self.meter.pid() != self.child.id()
             && let Some(pid) =
@@ -179,6 +250,12 @@ impl Drop for Server {
         }
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 

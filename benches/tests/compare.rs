@@ -1,7 +1,8 @@
 //! Every scenario and the program itself, tiny, against a real server.
 //!
 //! The server is the program named by `FULMAR_BENCH_SERVER`; without that the workspace's own
-//! `fulmar`, which is built first if need be. These tests say that the load, the counting and the
+//! `fulmar`, which is built first if need be. As long as that does not serve streams, their
+//! scenarios run against `nats-server`, which must be found then. These tests say that the load, the counting and the
 //! reports work, not how fast anything is.
 
 use std::fs;
@@ -10,10 +11,11 @@ use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use fulmar_benches::measure::Metric;
+use fulmar_benches::measure::{Measurement, Metric};
 use fulmar_benches::report::Report;
-use fulmar_benches::scenario::{self, Size};
-use fulmar_benches::server::{Launcher, Server, ServerSpec};
+use fulmar_benches::scenario::{self, Scenario, Size};
+use fulmar_benches::server::{self, Launcher, Server, ServerSpec};
+use fulmar_benches::store::{Store, Syncing};
 
 const COMPARE: &str = env!("CARGO_BIN_EXE_compare");
 
@@ -33,12 +35,22 @@ static SERVER: LazyLock<PathBuf> = LazyLock::new(|| {
     Path::new(COMPARE).with_file_name("fulmar")
 });
 
-fn spec() -> ServerSpec {
-    ServerSpec { label: "server".to_owned(), path: SERVER.clone(), args: vec![] }
+/// The server that the tests of streams use.
+static STREAM_SERVER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let store = Store::create(&std::env::temp_dir(), Syncing::Relaxed).expect("a store");
+    match Server::start_with_store(&spec(&SERVER), &Launcher::Direct, store) {
+        Ok(_) => SERVER.clone(),
+        Err(error) => server::nats_server()
+            .unwrap_or_else(|| panic!("no nats-server, and no streams otherwise: {error:#}")),
+    }
+});
+
+fn spec(path: &Path) -> ServerSpec {
+    ServerSpec { label: "server".to_owned(), path: path.to_owned(), args: vec![] }
 }
 
-fn start() -> Server {
-    Server::start(&spec(), &Launcher::BoundToParent(COMPARE.into())).expect("the server starts")
+fn launcher() -> Launcher {
+    Launcher::BoundToParent(COMPARE.into())
 }
 
 /// Runs `compare` to its end.
@@ -55,20 +67,31 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-#[test]
-fn every_scenario_runs_and_counts() {
-    let size = Size {
+/// Everything as small as it can be.
+fn tiny() -> Size {
+    Size {
         measure_time: Duration::from_millis(40),
         warm_up_time: Duration::from_millis(10),
         ahead_bytes_max: 100_000,
         connections: 50,
         subscriptions: 2_000,
-    };
-    for scenario in scenario::ALL {
-        let server = scenario.needs_server().then(start);
-        let measurement = scenario
-            .run(server.as_ref(), &size)
-            .unwrap_or_else(|error| panic!("{}: {error:#}", scenario.name));
+        scale: 0.002,
+    }
+}
+
+/// Runs `scenario` against a fresh `server`.
+fn run(scenario: &Scenario, server: &Path, size: &Size) -> Measurement {
+    let start = || scenario.start(&spec(server), &launcher(), &std::env::temp_dir());
+    let mut server = scenario.needs_server().then(|| start().expect("the server starts"));
+    scenario
+        .run(server.as_mut(), size)
+        .unwrap_or_else(|error| panic!("{}: {error:#}", scenario.name))
+}
+
+#[test]
+fn every_scenario_runs_and_counts() {
+    for scenario in scenario::ALL.iter().filter(|scenario| !scenario.needs_disk()) {
+        let measurement = run(scenario, &SERVER, &tiny());
         assert!(measurement.values[&Metric::Count] > 0.0, "{}", scenario.name);
         assert!(measurement.values[&Metric::RatePerSecond] > 0.0, "{}", scenario.name);
         let has_latencies = measurement.values.contains_key(&Metric::LatencyNsP99);
@@ -77,22 +100,54 @@ fn every_scenario_runs_and_counts() {
 }
 
 #[test]
+fn every_scenario_of_streams_runs_and_counts() {
+    for scenario in scenario::ALL.iter().filter(|scenario| scenario.needs_disk()) {
+        let name = scenario.name;
+        let Measurement { values, .. } = run(scenario, &STREAM_SERVER, &tiny());
+        assert!(values[&Metric::Count] > 0.0, "{name}");
+        assert!(values[&Metric::RatePerSecond] > 0.0, "{name}");
+        let check = |metric: Metric, expected: bool| {
+            assert_eq!(values.contains_key(&metric), expected, "{name}: {metric:?}");
+        };
+        check(Metric::LatencyNsP50, name.starts_with("js-one"));
+        check(Metric::LatencyNsBeyondSync, name.starts_with("js-one-always"));
+        check(Metric::BareSyncNs, name.contains("default") || name.contains("always"));
+        for metric in [
+            Metric::TimeNsToReady,
+            Metric::TimeNsToFirstAck,
+            Metric::CpuNsOfStart,
+            Metric::ResidentBytesLoaded,
+            Metric::ResidentBytesStarted,
+        ] {
+            check(metric, name == "js-large");
+        }
+        check(Metric::TimeNsForAll, ["js-pull-filtered", "js-kv-watch"].contains(&name));
+    }
+}
+
+#[test]
 fn tables_and_plots_are_written() {
     let folder = tempfile::tempdir().unwrap();
-    let path = SERVER.display();
+    let readme = folder.path().join("README");
+    fs::write(&readme, "a\n<!-- compare:begin -->\n<!-- compare:end -->\nb\n").unwrap();
+    let path = STREAM_SERVER.display();
     let output = compare(&[
         "--servers",
         &format!("one={path},two={path}"),
         "--scenarios",
-        "1-1-16,request-1,idle,relay-16",
+        "1-1-16,request-1,idle,relay-16,js-default-128,js-one-always,js-large",
         "--rounds",
         "2",
         "--seconds",
         "0.03",
         "--connections",
         "20",
+        "--scale",
+        "0.001",
         "--out",
         folder.path().to_str().unwrap(),
+        "--into",
+        &format!("{}=compare", readme.display()),
     ]);
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
@@ -116,8 +171,16 @@ fn tables_and_plots_are_written() {
     }
     let page = file(".md");
     assert!(page.contains("1-1-16") && page.contains("-latency.svg"), "{page}");
+    let readme = fs::read_to_string(readme).unwrap();
+    assert!(readme.starts_with("a\n<!--") && readme.ends_with("-->\nb\n"), "{readme}");
+    assert!(readme.contains("js-default-128") && readme.contains("one / two"), "{readme}");
+    assert!(page.contains("at least 1.5x"), "{page}");
+    for metric in [Metric::BareSyncNs, Metric::LatencyNsBeyondSync, Metric::TimeNsToReady] {
+        let row = page.lines().find(|line| line.contains(metric.label()));
+        assert!(row.is_some_and(|row| row.matches(" (").count() >= 2), "{metric:?}: {page}");
+    }
     // Where this machine keeps its programs is not for the record.
-    let server_folder = SERVER.parent().unwrap().to_str().unwrap();
+    let server_folder = STREAM_SERVER.parent().unwrap().to_str().unwrap();
     assert!(!page.contains(server_folder), "{page}");
     for picture in ["-cpu.svg", "-rate.svg", "-memory.svg", "-latency.svg"] {
         let picture = file(picture);
@@ -150,6 +213,12 @@ fn bad_arguments_are_one_clear_line() {
     };
     check(&["--servers", "x=/nowhere/server"], "there is no program /nowhere/server");
     check(&["--seconds", "0"], "between 0.01 and 60 seconds");
+    check(&["--into", "/nowhere=x"], "cannot read /nowhere");
+    check(&["--scale", "0"], "above 0 and at most 1");
+    check(
+        &["--servers", "a=/bin/false", "--scenarios", "js-always-128", "--store-base", "/nowhere"],
+        "cannot look at the folder /nowhere",
+    );
     check(&["--servers", "a=/bin/false", "--scenarios", "nonsense"], "no scenario \"nonsense\"");
 }
 
@@ -185,9 +254,8 @@ fn a_server_behind_a_wrapper_is_measured_and_ended_itself() {
     let wrapper = folder.path().join("wrapper");
     fs::write(&wrapper, format!("#!/bin/sh\n'{}' \"$@\"\nexit 0\n", SERVER.display())).unwrap();
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
-    let spec = ServerSpec { label: "wrapped".to_owned(), path: wrapper, args: vec![] };
 
-    let server = Server::start(&spec, &Launcher::Direct).expect("the server starts");
+    let server = Server::start(&spec(&wrapper), &Launcher::Direct).expect("the server starts");
     let process = format!("/proc/{}/exe", server.meter().pid());
     assert_eq!(fs::read_link(&process).unwrap(), SERVER.canonicalize().unwrap());
     drop(server);
@@ -196,20 +264,14 @@ fn a_server_behind_a_wrapper_is_measured_and_ended_itself() {
 
 #[test]
 fn a_server_that_dies_is_reported_and_not_waited_for() {
-    let server = start();
-    let size = Size {
-        measure_time: Duration::from_secs(15),
-        warm_up_time: Duration::from_millis(10),
-        ahead_bytes_max: 0,
-        connections: 1,
-        subscriptions: 1,
-    };
+    let mut server = Server::start(&spec(&SERVER), &launcher()).expect("the server starts");
+    let pid = i32::try_from(server.meter().pid()).unwrap();
+    let size = Size { measure_time: Duration::from_secs(15), ahead_bytes_max: 0, ..tiny() };
     let scenario = scenario::ALL.into_iter().find(|scenario| scenario.name == "1-1-128").unwrap();
     let begin = Instant::now();
     let error = std::thread::scope(|scope| {
-        let running = scope.spawn(|| scenario.run(Some(&server), &size));
+        let running = scope.spawn(|| scenario.run(Some(&mut server), &size));
         std::thread::park_timeout(Duration::from_millis(300));
-        let pid = i32::try_from(server.meter().pid()).unwrap();
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         running.join().unwrap().unwrap_err()

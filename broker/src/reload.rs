@@ -2,7 +2,7 @@
 //!
 //! A reload takes effect as a whole or not at all: one change that needs a restart refuses all.
 
-use crate::config::Options;
+use crate::config::{JetStreamOptions, Options};
 
 /// A setting that differs.
 struct Change {
@@ -45,7 +45,7 @@ fn compare(old: &Options, new: &Options) -> Vec<Change> {
             },)*]
         };
     }
-    rows! {
+    let mut rows: Vec<Change> = rows! {
         "host", host, false;
         "port", port, false;
         "server_name", server_name, false;
@@ -73,7 +73,45 @@ fn compare(old: &Options, new: &Options) -> Vec<Change> {
         "reactors", reactors, false;
         "server_tags", server_tags, true;
         "server_metadata", server_metadata, true;
+    };
+    rows.push(jetstream(old.jetstream.as_ref(), new.jetstream.as_ref()));
+    rows
+}
+
+/// Of streams only the bounds of their bytes may change, and only grow: what is promised to
+/// streams that are there is not taken back.
+fn jetstream(old: Option<&JetStreamOptions>, new: Option<&JetStreamOptions>) -> Change {
+    let differs = old != new;
+    let shown = |options: Option<&JetStreamOptions>| match options {
+        Some(options) => format!("{options:?}"),
+        None => "disabled".to_owned(),
+    };
+    let mut change =
+        Change { name: "jetstream", differs, reloadable: false, old: shown(old), new: shown(new) };
+    let (Some(old), Some(new)) = (old, new) else { return change };
+    let with_bounds_of = |bounds: &JetStreamOptions| JetStreamOptions {
+        memory_bytes_max: bounds.memory_bytes_max,
+        file_bytes_max: bounds.file_bytes_max,
+        ..old.clone()
+    };
+    let bounds = |options: &JetStreamOptions| {
+        format!("{:?} and {:?}", options.memory_bytes_max, options.file_bytes_max)
+    };
+    if old.store_dir != new.store_dir {
+        change.name = "jetstream storage directory";
+        (change.old, change.new) =
+            (old.directory().display().to_string(), new.directory().display().to_string());
+    } else if with_bounds_of(new) == *new {
+        // A bound that is not written is found out when the server starts.
+        let grows = |old: Option<u64>, new: Option<u64>| {
+            old == new || old.zip(new).is_some_and(|(old, new)| new > old)
+        };
+        change.name = "jetstream max memory and max store";
+        change.reloadable = grows(old.memory_bytes_max, new.memory_bytes_max)
+            && grows(old.file_bytes_max, new.file_bytes_max);
+        (change.old, change.new) = (bounds(old), bounds(new));
     }
+    change
 }
 
 #[cfg(test)]
@@ -100,6 +138,43 @@ mod tests {
             },
             Err("config reload not supported for port: old=4222, new=1"),
         );
+    }
+
+    #[test]
+    fn streams() {
+        let check = |old: Option<&str>, new: Option<&str>, expected: Result<&[&str], &str>| {
+            // "directory memory file"
+            let options = |text: Option<&str>| Options {
+                jetstream: text.map(|text| {
+                    let words: Vec<&str> = text.split(' ').collect();
+                    JetStreamOptions {
+                        store_dir: Some(words[0].into()),
+                        memory_bytes_max: words[1].parse().ok(),
+                        file_bytes_max: words[2].parse().ok(),
+                        strict: words.len() < 4,
+                        ..JetStreamOptions::default()
+                    }
+                }),
+                ..Options::default()
+            };
+            let found = changes(&options(old), &options(new));
+            match expected {
+                Ok(names) => assert_eq!(found.as_deref(), Ok(names)),
+                Err(part) => assert!(found.as_ref().unwrap_err().contains(part), "{found:?}"),
+            }
+        };
+        let bounds = "jetstream max memory and max store";
+        check(None, None, Ok(&[]));
+        check(Some("d 1 1"), Some("d 1 1"), Ok(&[]));
+        check(Some("d 1 1"), Some("d 2 1"), Ok(&[bounds]));
+        check(Some("d 1 1"), Some("d 2 3"), Ok(&[bounds]));
+        check(Some("d 2 1"), Some("d 1 2"), Err("max store: old=Some(2) and Some(1)"));
+        check(Some("d 1 1"), Some("d - 1"), Err(bounds));
+        check(Some("d - 1"), Some("d 1 1"), Err(bounds));
+        check(Some("d 1 1"), Some("e 1 1"), Err("directory: old=d/jetstream, new=e/jetstream"));
+        check(Some("d 1 1"), Some("d 1 1 lenient"), Err("for jetstream: old=JetStreamOptions"));
+        check(None, Some("d 1 1"), Err("for jetstream: old=disabled"));
+        check(Some("d 1 1"), None, Err("new=disabled"));
     }
 
     /// A setting that no row names would change without anybody noticing.

@@ -6,14 +6,17 @@ use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 use std::{fmt, io};
 
+use crossbeam::sync::Parker;
 use data_encoding::BASE32_NOPAD;
 use fulmar_protocol::NATS_VERSION;
 use fulmar_protocol::info::Info;
 use tokio::sync::mpsc;
 
-use crate::config::{Authentication, Options};
+use crate::config::{Authentication, JetStreamOptions, Options};
 use crate::control::{self, Command};
-use crate::mesh::interest::PEER_COUNT_MAX;
+use crate::jetstream::driver::Clock;
+use crate::jetstream::{self, Shard};
+use crate::mesh::interest::{PEER_COUNT_MAX, PeerId};
 use crate::mesh::waker::PeerWaker;
 use crate::reactor::{self, Reactor};
 use crate::reload;
@@ -21,6 +24,8 @@ use crate::shared::{Live, Shared};
 
 /// Connections that may wait to be accepted: a thousand clients that come at once find room.
 const BACKLOG: i32 = 4096;
+/// Reactors there can be: one peer owns the streams.
+const REACTOR_COUNT_MAX: usize = PEER_COUNT_MAX - 1;
 /// Commands that may wait for the control thread.
 const COMMANDS_MAX: usize = 16;
 
@@ -65,6 +70,9 @@ pub enum StartError {
     /// An option that cannot be met.
     #[error("{0}")]
     Option(String),
+    /// The streams cannot be opened.
+    #[error("{0}")]
+    Streams(#[from] jetstream::OpenError),
 }
 
 /// Why settings were not taken over.
@@ -121,10 +129,22 @@ impl Server {
             polls.push(poll);
         }
         let info = info(&options, &server_id, client_address);
+        let jetstream = options.jetstream.clone();
+        let parker = Parker::new();
+        if jetstream.is_some() {
+            wakers.push(PeerWaker::Thread(parker.unparker().clone()));
+        }
         let shared = Shared::new(options, info, wakers)
             .map_err(system("a thread that compares passwords"))?;
         let shared = Arc::new(shared);
         let held = shared.clone();
+        let shard = match jetstream {
+            Some(jetstream) => {
+                let seed = seed().map_err(system("the random generator"))?;
+                Some(start_shard(&shared, jetstream, seed, parker)?)
+            }
+            None => None,
+        };
 
         let mut reactors = Vec::new();
         for (number, poll) in polls.into_iter().enumerate() {
@@ -143,7 +163,7 @@ impl Server {
         }
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         let control =
-            control::Control { shared, listener, monitoring, reactors, commands: receiver };
+            control::Control { shared, listener, monitoring, reactors, shard, commands: receiver };
         let control = control.spawn().map_err(system("the control thread"))?;
         Ok(Self {
             client_address,
@@ -239,6 +259,24 @@ impl Drop for Server {
     }
 }
 
+/// Opens the streams, which clients find when they are let in, and starts the thread that owns them.
+fn start_shard(
+    shared: &Arc<Shared>,
+    options: JetStreamOptions,
+    seed: u64,
+    parker: Parker,
+) -> Result<JoinHandle<()>, StartError> {
+    let number = shared.reactors().len();
+    let me = PeerId::try_from(number).expect("reactor_count leaves a number for it");
+    let inbox = shared.peers[number].inbox.clone();
+    let clock = Clock::start();
+    let shard = Shard::open(me, shared.clone(), options, seed, clock.now())?;
+    std::thread::Builder::new()
+        .name("fulmar-shard-0".to_owned())
+        .spawn(move || jetstream::driver::run(shard, &inbox, &parker, clock))
+        .map_err(|error| StartError::System { what: "the thread of the streams", error })
+}
+
 fn listen(what: &'static str, host: &str, port: u16) -> Result<TcpListener, StartError> {
     let address = if host.contains(':') && !host.starts_with('[') {
         format!("[{host}]:{port}")
@@ -279,9 +317,9 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
 fn reactor_count(options: &Options) -> Result<usize, StartError> {
     match options.reactors {
         None => Ok(default_reactor_count()),
-        Some(count) if (1..=PEER_COUNT_MAX).contains(&count) => Ok(count),
+        Some(count) if (1..=REACTOR_COUNT_MAX).contains(&count) => Ok(count),
         Some(count) => Err(StartError::Option(format!(
-            "{count} reactors are not possible: choose from 1 to {PEER_COUNT_MAX}"
+            "{count} reactors are not possible: choose from 1 to {REACTOR_COUNT_MAX}"
         ))),
     }
 }
@@ -307,6 +345,7 @@ fn info(options: &Options, server_id: &str, address: SocketAddr) -> Info {
         host,
         port,
         headers: !options.no_header_support,
+        jetstream: options.jetstream.is_some(),
         auth_required: match &options.authentication {
             Authentication::None => false,
             Authentication::Token(_) => true,

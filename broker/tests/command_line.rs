@@ -124,7 +124,7 @@ fn mistakes_cost_one_line() {
     check_error(&["--prot", "1"], "unknown flag: -prot (did you mean --port?); -h shows all flags");
     check_error(&["-p"], "flag needs a value: -p");
     check_error(&["-p", "x"], "invalid value \"x\" for flag -p: not a whole number");
-    check_error(&["-js"], "-js: JetStream is not served yet by this version");
+    check_error(&["--tls"], "-tls: TLS is not served yet by this version");
     check_error(&["-t"], "-t checks a configuration file: name it with -c <file>");
     check_error(&["--pass", "x"], "a password needs a user");
     check_error(

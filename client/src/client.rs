@@ -9,12 +9,12 @@ use bytes::Bytes;
 use fulmar_protocol::info::Info;
 use fulmar_protocol::subject::Filter;
 use futures_core::Stream;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use crate::connection::outbound::{Publication, Refused};
 use crate::shared::{Command, FlushCaller, NewSubscription, RequestCaller, Shared};
 use crate::subject::ToSubject;
-use crate::subscriber::{Sink, Subscriber};
+use crate::subscriber::{QueueBounds, Sink, Subscriber};
 use crate::{
     DrainError, FlushError, HeaderMap, Message, PublishError, RequestError, State, Statistics,
     SubscribeError,
@@ -186,7 +186,7 @@ impl Client {
     ///
     /// See [`SubscribeError`].
     pub async fn subscribe(&self, subject: impl ToSubject) -> Result<Subscriber, SubscribeError> {
-        self.subscribe_any(subject.subject_bytes(), None).await
+        self.subscribe_any(subject.subject_bytes(), None, self.handle.shared.queue_bounds).await
     }
 
     /// Subscribes as a member of the queue group `queue`: each message reaches one member.
@@ -203,7 +203,8 @@ impl Client {
         if queue.is_empty() || queue.iter().any(|byte| byte.is_ascii_whitespace()) {
             return Err(SubscribeError::InvalidQueueName);
         }
-        self.subscribe_any(subject.subject_bytes(), Some(queue)).await
+        self.subscribe_any(subject.subject_bytes(), Some(queue), self.handle.shared.queue_bounds)
+            .await
     }
 
     /// Waits until the server has taken everything that was published and subscribed before.
@@ -327,11 +328,25 @@ impl Client {
         payload: &[u8],
         timeout: Option<Duration>,
     ) -> Result<Message, RequestError> {
+        let answer = self.begin_request(subject, headers, payload, timeout, None).await?;
+        accept_later(answer).await
+    }
+
+    /// Publishes a request; [`accept_later`] makes of what it returns the answer. `place` is given
+    /// back when there is an answer, or never will be.
+    pub(crate) async fn begin_request(
+        &self,
+        subject: &[u8],
+        headers: Option<&HeaderMap>,
+        payload: &[u8],
+        timeout: Option<Duration>,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<oneshot::Receiver<Option<Message>>, RequestError> {
         Filter::parse(subject).map_err(PublishError::InvalidSubject)?;
         let shared = &*self.handle.shared;
         let publication = Publication { subject, headers, payload };
         let (caller, answer) = oneshot::channel();
-        let mut caller = Some(RequestCaller(caller));
+        let mut caller = Some(RequestCaller::new(caller, place));
         let mut publish = || {
             let prefix = shared.mux_prefix.as_bytes();
             let subscribe_mux = |sid| {
@@ -352,22 +367,44 @@ impl Client {
             result => result.map_err(|refused| publish_error(refused).into()),
         };
         result?;
-        // The driver watches the time.
-        match answer.await {
-            Ok(Some(message)) => accept(message),
-            Ok(None) => Err(RequestError::TimedOut),
-            Err(_) => Err(RequestError::Closed),
-        }
+        Ok(answer)
+    }
+
+    /// Publishes a message if there is room for it now: for what need not arrive.
+    pub(crate) fn publish_if_possible(&self, subject: &str, payload: &[u8]) {
+        let publication = Publication { subject: subject.as_bytes(), headers: None, payload };
+        let _ = self.handle.shared.write(|out| out.publish(publication, None));
+    }
+
+    /// Subscribes with other bounds than those of the client: for messages that were asked for.
+    pub(crate) async fn subscribe_with_bounds(
+        &self,
+        subject: &[u8],
+        bounds: QueueBounds,
+    ) -> Result<Subscriber, SubscribeError> {
+        self.subscribe_any(subject, None, bounds).await
+    }
+
+    /// Ends a subscription without its [`Subscriber`]; see [`Subscriber::drain`].
+    pub(crate) fn drain_subscription(&self, sid: u64) {
+        // A client that is closed has no subscriptions.
+        let _ = self.handle.drain_subscription(sid);
+    }
+
+    /// Tells of each connection that is made or lost.
+    pub(crate) fn watch_state(&self) -> watch::Receiver<State> {
+        self.handle.shared.state.subscribe()
     }
 
     async fn subscribe_any(
         &self,
         subject: &[u8],
         queue: Option<&[u8]>,
+        bounds: QueueBounds,
     ) -> Result<Subscriber, SubscribeError> {
         Filter::parse(subject).map_err(SubscribeError::InvalidSubject)?;
         let shared = &*self.handle.shared;
-        let sink = Sink::new(shared.queue_bounds);
+        let sink = Sink::new(bounds);
         let messages = sink.queue();
         let mut sink = Some(sink);
         let mut subscribe = || {
@@ -503,6 +540,24 @@ impl Request {
     pub fn inbox(mut self, inbox: impl Into<String>) -> Self {
         self.inbox = Some(inbox.into());
         self
+    }
+}
+
+/// The answer to a request, when it comes. The driver watches the time.
+pub(crate) async fn accept_later(
+    answer: oneshot::Receiver<Option<Message>>,
+) -> Result<Message, RequestError> {
+    accept_outcome(answer.await)
+}
+
+/// What came of a request.
+pub(crate) fn accept_outcome(
+    outcome: Result<Option<Message>, oneshot::error::RecvError>,
+) -> Result<Message, RequestError> {
+    match outcome {
+        Ok(Some(message)) => accept(message),
+        Ok(None) => Err(RequestError::TimedOut),
+        Err(_) => Err(RequestError::Closed),
     }
 }
 

@@ -113,6 +113,20 @@ impl HeaderMap {
         block.chain(entries.into_iter().flat_map(Entries::iter))
     }
 
+    /// The same without the headers of these names.
+    pub(crate) fn without(&self, names: &[&str]) -> Self {
+        let mut block = Vec::new();
+        self.encode(&mut block);
+        let mut kept = Vec::with_capacity(block.len());
+        for line in block.split_inclusive(|byte| *byte == b'\n') {
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+            if !names.iter().any(|other| other.as_bytes() == name) {
+                kept.extend_from_slice(line);
+            }
+        }
+        Self::received(kept.into())
+    }
+
     /// Appends the block, its blank line included.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         match &self.0 {
@@ -185,6 +199,17 @@ mod tests {
     fn a_status_is_not_written_again() {
         let headers = HeaderMap::received(Bytes::from_static(b"NATS/1.0 503\r\nA: 1\r\n\r\n"));
         assert_eq!(block(&headers), b"NATS/1.0\r\nA: 1\r\n\r\n");
+    }
+
+    #[test]
+    fn some_names_are_left_out() {
+        let headers = HeaderMap::received(Bytes::from_static(
+            b"NATS/1.0\r\nA: 1\r\nB: A: 2\r\nA:3\r\nAB:4\r\n\r\n",
+        ));
+        let rest = headers.without(&["A", "C"]);
+        assert_eq!(block(&rest), b"NATS/1.0\r\nB: A: 2\r\nAB:4\r\n\r\n");
+        assert!(headers.without(&["A", "B", "AB"]).is_empty());
+        assert!(HeaderMap::new().without(&["A"]).is_empty());
     }
 
     proptest! {

@@ -47,9 +47,13 @@ mod driver;
 mod error;
 mod event;
 mod headers;
+pub mod jetstream;
+pub mod kv;
 mod message;
+pub mod object_store;
 mod options;
 mod server_addr;
+pub mod services;
 mod shared;
 mod state;
 mod statistics;
@@ -82,6 +86,9 @@ pub use statistics::Statistics;
 pub use status::StatusCode;
 pub use subject::{Subject, ToSubject};
 pub use subscriber::Subscriber;
+
+/// A future in a box, for what is waited for by hand.
+pub(crate) type BoxFuture<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Connects with default options to the first of `servers` that accepts the client.
 ///

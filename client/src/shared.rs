@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fulmar_protocol::info::Info;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot, watch};
 
 use crate::connection::outbound::{Bounds, Outbound, Refused};
 use crate::connection::requests::Waiter;
@@ -66,7 +66,27 @@ pub(crate) struct NewSubscription {
 }
 
 /// Who waits for the answer to a request; `None` says that its time is over.
-pub(crate) struct RequestCaller(pub(crate) oneshot::Sender<Option<Message>>);
+pub(crate) struct RequestCaller {
+    answer: oneshot::Sender<Option<Message>>,
+    /// A place in a window of requests, free again when the request is done with, whether or not
+    /// somebody looks at the answer.
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl RequestCaller {
+    pub(crate) fn new(
+        answer: oneshot::Sender<Option<Message>>,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        Self { answer, place }
+    }
+
+    /// Tells the caller what came of the request. Whoever has gone needs no answer.
+    pub(crate) fn tell(self, outcome: Option<Message>) {
+        let _ = self.answer.send(outcome);
+        drop(self.place);
+    }
+}
 
 /// Who waits for a flush.
 pub(crate) enum FlushCaller {
@@ -125,7 +145,7 @@ impl Shared {
 
 impl Waiter for RequestCaller {
     fn is_gone(&self) -> bool {
-        self.0.is_closed()
+        self.answer.is_closed()
     }
 }
 

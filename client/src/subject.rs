@@ -121,6 +121,9 @@ pub trait ToSubject {
     /// The subject as a value of its own.
     fn to_subject(&self) -> Subject {
         let bytes = self.subject_bytes();
+        if let Some(inline) = inline(bytes) {
+            return Subject(inline);
+        }
         let slab = Bytes::copy_from_slice(bytes);
         Subject::received(&slab, &slab)
     }

@@ -145,6 +145,10 @@ pub(crate) struct QueueBounds {
     pub(crate) bytes_max: usize,
 }
 
+/// No bound but what was asked for: the server sends no more.
+pub(crate) const UNBOUNDED: QueueBounds =
+    QueueBounds { messages_max: usize::MAX, bytes_max: usize::MAX };
+
 /// The queue between the driver and a subscriber.
 #[derive(Debug)]
 pub(crate) struct Queue {

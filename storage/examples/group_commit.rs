@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bare = std::fs::OpenOptions::new().write(true).open(directory.join("bare/bare"))?;
     let options = Options { segment_bytes: SEGMENT_BYTES, ..Options::new(1) };
     let (mut log, _) = Log::open(RealDisk::open(&directory.join("log"))?, options)?;
-    log.prepare_ahead()?;
+    log.run_background()?;
     let mut bare_offset = 0;
     for round in 1..=ROUNDS {
         let bare_us = median_us(|| {
@@ -39,8 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         })?;
         let one_us = median_us(|| {
             append(&mut log)?;
-            log.write()?;
-            Ok(log.sync()?)
+            log.commit(false)?;
+            Ok(log.commit(true)?)
         })?;
         let (rate, append_us) = group_commit(&mut log)?;
         println!(
@@ -48,9 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
              together: {rate:.0} messages/s durable, {append_us:.2} us to append one"
         );
         log.truncate_front(log.next_sequence())?;
-        log.write()?;
-        log.sync()?;
-        log.remove_segments()?;
+        log.commit(true)?;
+        log.run_background()?;
     }
     log.close()?;
     Ok(())
@@ -80,14 +79,13 @@ fn group_commit(log: &mut Log<RealDisk>) -> Result<(f64, f64), Box<dyn Error>> {
     let (mut messages, mut appending) = (0_u32, Duration::ZERO);
     let start = Instant::now();
     while start.elapsed() < ROUND_DURATION {
-        log.prepare_ahead()?;
+        log.run_background()?;
         let before = Instant::now();
         for _ in 0..WINDOW {
             append(log)?;
         }
         appending += before.elapsed();
-        log.write()?;
-        log.sync()?;
+        log.commit(true)?;
         messages += WINDOW;
     }
     let rate = f64::from(messages) / start.elapsed().as_secs_f64();

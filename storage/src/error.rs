@@ -20,14 +20,15 @@ pub enum Error {
     /// of the batch was accepted.
     #[error("a subject has 1 to 65535 bytes, this one {0}")]
     SubjectLength(usize),
-    /// As much as may wait to be written waits. Write, then append again. Nothing of the batch
+    /// As much as may wait to be written waits, or somebody else has the work in hand that is
+    /// needed first. Commit, then append again. Nothing of the batch
     /// was accepted.
-    #[error("{unwritten_bytes} bytes wait to be written, no more may: write first")]
+    #[error("{unwritten_bytes} bytes wait to be written: commit first")]
     Busy {
         /// What waits, in bytes.
         unwritten_bytes: u64,
     },
-    /// As many messages as may be unsynced are. Sync, then append again. Nothing of the batch was
+    /// As many messages as may be unsynced are. Commit with a sync, then append again. Nothing of the batch was
     /// accepted.
     #[error("{0} messages wait to be synced, no more may: sync first")]
     SyncFirst(u64),
@@ -46,6 +47,17 @@ pub enum Error {
         /// The sequence that the next message will get.
         next_sequence: u64,
     },
+    /// A sequence that was used, or left out, before. Nothing was accepted.
+    #[error("sequence {sequence} is taken: the next one is {next_sequence}")]
+    SequenceUsed {
+        /// What was asked for.
+        sequence: u64,
+        /// The lowest sequence that a message can get.
+        next_sequence: u64,
+    },
+    /// A sequence above 2^63. Nothing was accepted.
+    #[error("sequences go up to 2^63, {0} is too large")]
+    SequenceTooLarge(u64),
     /// A write or sync failed before. What is visible can be read; to append, open the log again.
     #[error("the log is finished since {0}: open it again")]
     Finished(String),

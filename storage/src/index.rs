@@ -1,6 +1,10 @@
-//! Where the messages of one segment start: four bytes each.
+//! Where the messages of one segment start, four bytes each, and which of them are deleted.
 //!
-//! It is derived from the records at each opening, and never evidence of anything.
+//! It is derived from the records, and never evidence of anything.
+
+use std::ops::Range;
+
+use crate::record::ALIGNMENT_BYTES;
 
 /// Sequence to offset, for one segment.
 #[derive(Debug, Default)]
@@ -9,6 +13,7 @@ pub(crate) struct Index {
     places: Vec<u32>,
     /// Where the sequences go on without a gap; nearly always there is one.
     runs: Vec<Run>,
+    deleted: Marks,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -18,12 +23,12 @@ struct Run {
 }
 
 /// The largest offset that an [`Index`] can hold, and so the largest segment, in bytes.
-pub(crate) const OFFSET_MAX: u64 = u32::MAX as u64 * crate::record::ALIGNMENT_BYTES as u64;
+pub(crate) const OFFSET_MAX: u64 = u32::MAX as u64 * ALIGNMENT_BYTES as u64;
 
 impl Index {
     /// Adds a message behind all others.
     pub(crate) fn push(&mut self, sequence: u64, offset: u64) {
-        let place = u32::try_from(offset / crate::record::ALIGNMENT_BYTES as u64)
+        let place = u32::try_from(offset / ALIGNMENT_BYTES as u64)
             .expect("a segment is no longer than an index can hold");
         if self.next_sequence() != Some(sequence) {
             debug_assert!(self.next_sequence().is_none_or(|next| next < sequence));
@@ -32,31 +37,47 @@ impl Index {
         self.places.push(place);
     }
 
-    /// The first message at or behind `sequence`, and its offset.
-    pub(crate) fn next_from(&self, sequence: u64) -> Option<(u64, u64)> {
-        let at = self.runs.partition_point(|run| run.first_sequence <= sequence);
-        if let Some(run) = at.checked_sub(1).map(|before| self.runs[before]) {
-            let end = self.runs.get(at).map_or(self.places.len(), |next| next.first_place);
-            let place = usize::try_from(sequence - run.first_sequence)
-                .ok()
-                .and_then(|step| run.first_place.checked_add(step));
-            if let Some(place) = place.filter(|place| *place < end) {
-                return Some((sequence, self.offset(place)));
-            }
-        }
-        self.runs.get(at).map(|run| (run.first_sequence, self.offset(run.first_place)))
+    /// Where a message is, deleted or not.
+    pub(crate) fn offset_of(&self, sequence: u64) -> Option<u64> {
+        let place = self.place_from(sequence);
+        (place < self.places.len() && self.sequence(place) == sequence).then(|| self.offset(place))
     }
 
-    /// How many messages are at or behind `sequence`.
-    pub(crate) fn count_from(&self, sequence: u64) -> u64 {
-        let at = self.runs.partition_point(|run| run.first_sequence <= sequence);
-        let before = at.checked_sub(1).map_or(0, |before| {
-            let run = self.runs[before];
-            let end = self.runs.get(at).map_or(self.places.len(), |next| next.first_place);
-            let step = usize::try_from(sequence - run.first_sequence).unwrap_or(usize::MAX);
-            run.first_place.saturating_add(step).min(end)
-        });
-        (self.places.len() - before) as u64
+    /// Where the messages of a range are that are deleted, or below `front`.
+    pub(crate) fn deleted_in(
+        &self,
+        sequences: Range<u64>,
+        front: u64,
+    ) -> impl Iterator<Item = u64> {
+        let places = self.place_from(sequences.start)..self.place_from(sequences.end);
+        let below = self.place_from(front);
+        places
+            .filter(move |place| *place < below || self.deleted.is_set(*place))
+            .map(|place| self.offset(place))
+    }
+
+    /// Marks the messages of a range as deleted, and answers how many were not yet.
+    pub(crate) fn delete(&mut self, sequences: Range<u64>) -> u64 {
+        let places = self.place_from(sequences.start)..self.place_from(sequences.end);
+        places.filter(|place| self.deleted.set(*place)).count() as u64
+    }
+
+    /// The first message at or behind `sequence` that is not deleted, and its offset.
+    pub(crate) fn next_from(&self, sequence: u64) -> Option<(u64, u64)> {
+        let place = self.deleted.next_unset(self.place_from(sequence));
+        (place < self.places.len()).then(|| (self.sequence(place), self.offset(place)))
+    }
+
+    /// The last message at or before `sequence` that is not deleted.
+    pub(crate) fn last_up_to(&self, sequence: u64) -> Option<u64> {
+        let end = self.place_from(sequence.saturating_add(1));
+        self.deleted.last_unset_below(end).map(|place| self.sequence(place))
+    }
+
+    /// How many messages that are not deleted are in a range.
+    pub(crate) fn count_in(&self, sequences: Range<u64>) -> u64 {
+        let places = self.place_from(sequences.start)..self.place_from(sequences.end);
+        (places.len() - self.deleted.count_in(places)) as u64
     }
 
     fn next_sequence(&self) -> Option<u64> {
@@ -64,9 +85,127 @@ impl Index {
         Some(run.first_sequence + (self.places.len() - run.first_place) as u64)
     }
 
-    fn offset(&self, place: usize) -> u64 {
-        u64::from(self.places[place]) * crate::record::ALIGNMENT_BYTES as u64
+    /// The place of the first message at or behind `sequence`, deleted or not.
+    fn place_from(&self, sequence: u64) -> usize {
+        let at = self.runs.partition_point(|run| run.first_sequence <= sequence);
+        let end = self.runs.get(at).map_or(self.places.len(), |next| next.first_place);
+        let Some(run) = at.checked_sub(1).map(|before| self.runs[before]) else { return end };
+        let step = usize::try_from(sequence - run.first_sequence).unwrap_or(usize::MAX);
+        run.first_place.saturating_add(step).min(end)
     }
+
+    fn sequence(&self, place: usize) -> u64 {
+        let at = self.runs.partition_point(|run| run.first_place <= place);
+        let run = self.runs[at - 1];
+        run.first_sequence + (place - run.first_place) as u64
+    }
+
+    fn offset(&self, place: usize) -> u64 {
+        u64::from(self.places[place]) * ALIGNMENT_BYTES as u64
+    }
+}
+
+/// A set of places, in which the next one outside is found quickly even if most are inside. It
+/// has no memory while it is empty.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Marks {
+    words: Vec<u64>,
+    /// A bit for each word of which every bit is set.
+    full: Vec<u64>,
+    count: usize,
+}
+
+impl Marks {
+    /// Answers whether the place was not marked.
+    fn set(&mut self, place: usize) -> bool {
+        let (word, bit) = (place / 64, 1 << (place % 64));
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        let is_new = self.words[word] & bit == 0;
+        self.words[word] |= bit;
+        self.count += usize::from(is_new);
+        if self.words[word] == u64::MAX {
+            if word / 64 >= self.full.len() {
+                self.full.resize(word / 64 + 1, 0);
+            }
+            self.full[word / 64] |= 1 << (word % 64);
+        }
+        is_new
+    }
+
+    fn is_set(&self, place: usize) -> bool {
+        self.words.get(place / 64).is_some_and(|word| word & (1 << (place % 64)) != 0)
+    }
+
+    /// The first place at or behind `place` that is not marked.
+    fn next_unset(&self, place: usize) -> usize {
+        let Some(first) = self.words.get(place / 64) else { return place };
+        let rest = !first & (u64::MAX << (place % 64));
+        if rest != 0 {
+            return place / 64 * 64 + rest.trailing_zeros() as usize;
+        }
+        let word = next_clear(&self.full, place / 64 + 1);
+        word * 64 + self.words.get(word).map_or(0, |word| word.trailing_ones() as usize)
+    }
+
+    /// The last place below `end` that is not marked.
+    fn last_unset_below(&self, end: usize) -> Option<usize> {
+        let place = end.checked_sub(1)?;
+        let word = self.words.get(place / 64).copied().unwrap_or(0);
+        let rest = !word & (u64::MAX >> (63 - place % 64));
+        if rest != 0 {
+            return Some(place / 64 * 64 + 63 - rest.leading_zeros() as usize);
+        }
+        let word = last_clear_below(&self.full, place / 64)?;
+        Some(word * 64 + 63 - self.words[word].leading_ones() as usize)
+    }
+
+    fn count_in(&self, places: Range<usize>) -> usize {
+        if places.is_empty() {
+            return 0;
+        }
+        if places.start == 0 && places.end / 64 >= self.words.len() {
+            return self.count;
+        }
+        let (first, last) = (places.start / 64, (places.end - 1) / 64);
+        let words = self.words.iter().enumerate().take(last + 1).skip(first);
+        words
+            .map(|(at, word)| {
+                let mut word = *word;
+                if at == first {
+                    word &= u64::MAX << (places.start % 64);
+                }
+                if at == last {
+                    word &= u64::MAX >> (63 - (places.end - 1) % 64);
+                }
+                word.count_ones() as usize
+            })
+            .sum()
+    }
+}
+
+/// The first bit at or behind `at` that is not set; bits behind the end are not.
+fn next_clear(words: &[u64], at: usize) -> usize {
+    let Some(first) = words.get(at / 64) else { return at };
+    let rest = !first & (u64::MAX << (at % 64));
+    if rest != 0 {
+        return at / 64 * 64 + rest.trailing_zeros() as usize;
+    }
+    let rest = words[at / 64 + 1..].iter().position(|word| *word != u64::MAX);
+    let word = rest.map_or(words.len(), |step| at / 64 + 1 + step);
+    word * 64 + words.get(word).map_or(0, |word| word.trailing_ones() as usize)
+}
+
+/// The last bit below `end` that is not set.
+fn last_clear_below(words: &[u64], end: usize) -> Option<usize> {
+    let at = end.checked_sub(1)?;
+    let rest = !words.get(at / 64).copied().unwrap_or(0) & (u64::MAX >> (63 - at % 64));
+    if rest != 0 {
+        return Some(at / 64 * 64 + 63 - rest.leading_zeros() as usize);
+    }
+    let word = words[..at / 64].iter().rposition(|word| *word != u64::MAX)?;
+    Some(word * 64 + 63 - words[word].leading_ones() as usize)
 }
 
 #[cfg(test)]
@@ -84,10 +223,47 @@ mod tests {
             let expected = sequences.iter().copied().find(|sequence| *sequence >= from);
             let expected = expected.map(|sequence| (sequence, sequence % 1_000 * 8));
             assert_eq!(index.next_from(from), expected, "{from}");
+            let expected = sequences.iter().copied().rfind(|sequence| *sequence <= from);
+            assert_eq!(index.last_up_to(from), expected, "{from}");
             let count = sequences.iter().filter(|sequence| **sequence >= from).count() as u64;
-            assert_eq!(index.count_from(from), count, "{from}");
+            assert_eq!(index.count_in(from..u64::MAX), count, "{from}");
         }
         assert_eq!(Index::default().next_from(0), None);
-        assert_eq!(Index::default().count_from(0), 0);
+        assert_eq!(Index::default().last_up_to(5), None);
+        assert_eq!(Index::default().count_in(0..u64::MAX), 0);
+    }
+
+    #[test]
+    fn deleted_messages_are_stepped_over_and_counted_right() {
+        let mut random = fastrand::Rng::with_seed(3);
+        for round in 0..40_u64 {
+            let mut index = Index::default();
+            let mut live: Vec<u64> = (100..100 + random.u64(1..10_000))
+                .filter(|sequence| round % 2 == 0 || sequence % 1_000 > 10)
+                .collect();
+            for sequence in &live {
+                index.push(*sequence, sequence * 8);
+            }
+            for _ in 0..random.usize(0..30) {
+                let start = random.u64(90..10_200);
+                let range = start..start + random.u64(0..4_200) / random.u64(1..200);
+                let before = live.len();
+                live.retain(|sequence| !range.contains(sequence));
+                assert_eq!(index.delete(range), (before - live.len()) as u64);
+            }
+            assert_eq!(index.count_in(0..u64::MAX), live.len() as u64);
+            for _ in 0..500 {
+                let (from, to) = (random.u64(90..10_200), random.u64(90..10_200));
+                let at = live.partition_point(|sequence| *sequence < from);
+                let expected = live.get(at).map(|sequence| (*sequence, sequence * 8));
+                assert_eq!(index.next_from(from), expected, "{from}");
+                let end = live.partition_point(|sequence| *sequence <= from);
+                let expected = end.checked_sub(1).map(|last| live[last]);
+                assert_eq!(index.last_up_to(from), expected, "{from}");
+                let to_at = live.partition_point(|sequence| *sequence < to);
+                let expected = to_at.saturating_sub(at) as u64;
+                assert_eq!(index.count_in(from..to.max(from)), expected, "{from}..{to}");
+            }
+        }
     }
 }

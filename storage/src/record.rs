@@ -16,7 +16,7 @@ pub const MESSAGE_BYTES_MIN: u64 = 48;
 pub const SUBJECT_BYTES_MAX: usize = u16::MAX as usize;
 
 /// Bytes of a marker, aligned.
-pub const MARKER_BYTES: u64 = 120;
+pub const MARKER_BYTES: u64 = 152;
 
 /// No log comes to this sequence: it may start at 2^63, and 2^62 messages do not fit a disk.
 const SEQUENCE_MAX: u64 = (1 << 63) + (1 << 62);
@@ -24,10 +24,11 @@ const SEQUENCE_MAX: u64 = (1 << 63) + (1 << 62);
 /// The format that this crate writes, and the only one that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-const MARKER_BODY_BYTES: usize = 80;
+const MARKER_BODY_BYTES: usize = 112;
 const MARKER_MAGIC: [u8; 8] = *b"FULMARLG";
 const MARKER_FLAG_START: u32 = 1;
 const MARKER_FLAG_CLOSED: u32 = 2;
+const MARKER_FLAG_CUT: u32 = 4;
 
 /// What checksums in a segment start from, so that a record copied to another place is no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,20 @@ impl Seed {
 pub(crate) enum Kind {
     Message = 1,
     Marker = 2,
+    Deletion = 3,
 }
+
+/// Of a message: the sequences between the message before and this one were left out on purpose.
+pub(crate) const FLAG_GAP: u8 = 1;
+/// Of a message: the next message belongs to the same batch, which is there whole or not at all.
+pub(crate) const FLAG_MORE: u8 = 2;
+/// Of a message: the message before belongs to the same batch.
+pub(crate) const FLAG_CONTINUES: u8 = 4;
+
+/// Of a deletion: the bytes of the messages are overwritten behind it.
+pub(crate) const FLAG_ERASED: u8 = 1;
+
+const MESSAGE_FLAGS: u8 = FLAG_GAP | FLAG_MORE | FLAG_CONTINUES;
 
 /// A head whose checksum is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +79,7 @@ pub(crate) struct Head {
     /// Head and body, without the zeros behind.
     pub(crate) bytes: u32,
     pub(crate) kind: Kind,
+    pub(crate) flags: u8,
     pub(crate) subject_bytes: u16,
     pub(crate) headers_bytes: u32,
     /// The head checksum of the record before.
@@ -85,6 +100,7 @@ pub(crate) enum HeadFault {
 /// What [`encode`] needs that is not in the parts.
 pub(crate) struct Frame {
     pub(crate) kind: Kind,
+    pub(crate) flags: u8,
     pub(crate) previous: u32,
     pub(crate) sequence: u64,
     pub(crate) timestamp_ns: i64,
@@ -109,9 +125,11 @@ impl Head {
         if seed.head_checksum(offset, &head[4..]) != checksum {
             return Err(HeadFault::NoRecord);
         }
-        let kind = match (kind_byte, head[13]) {
-            (1, 0) => Kind::Message,
+        let flags = head[13];
+        let kind = match (kind_byte, flags) {
+            (1, flags) if flags & !MESSAGE_FLAGS == 0 => Kind::Message,
             (2, 0) => Kind::Marker,
+            (3, flags) if flags & !FLAG_ERASED == 0 => Kind::Deletion,
             _ => return Err(HeadFault::Newer),
         };
         let subject_bytes = u16::from_le_bytes([head[14], head[15]]);
@@ -129,6 +147,7 @@ impl Head {
             body_checksum: u32_at(head, 4),
             bytes: record_bytes,
             kind,
+            flags,
             subject_bytes,
             headers_bytes,
             previous: u32_at(head, 20),
@@ -173,6 +192,7 @@ pub(crate) fn encode(
     head[4..8].copy_from_slice(&body_checksum.to_le_bytes());
     head[8..12].copy_from_slice(&record_bytes.to_le_bytes());
     head[12] = frame.kind as u8;
+    head[13] = frame.flags;
     let subject_bytes = u16::try_from(subject.len()).expect("the subject's length was checked");
     head[14..16].copy_from_slice(&subject_bytes.to_le_bytes());
     let headers_bytes = u32::try_from(headers.len()).expect("headers fit their record");
@@ -209,6 +229,8 @@ pub(crate) struct Marker {
     pub(crate) start: bool,
     /// The log was closed behind it, with everything synced.
     pub(crate) closed: bool,
+    /// The batch before it was not finished when the log was opened: its messages are none.
+    pub(crate) cut: bool,
     pub(crate) segment: u64,
     pub(crate) segment_bytes: u64,
     /// Messages below this sequence are deleted.
@@ -222,6 +244,12 @@ pub(crate) struct Marker {
     /// Everything before this place was synced when the marker was made.
     pub(crate) durable_segment: u64,
     pub(crate) durable_bytes: u64,
+    /// The start of the machine in which it was made; 0 if that is not known.
+    pub(crate) boot: u128,
+    /// Every erasure that is noted before this place was carried out and synced when the marker
+    /// was made.
+    pub(crate) erased_segment: u64,
+    pub(crate) erased_bytes: u64,
 }
 
 impl Marker {
@@ -234,6 +262,9 @@ impl Marker {
         }
         if self.closed {
             flags |= MARKER_FLAG_CLOSED;
+        }
+        if self.cut {
+            flags |= MARKER_FLAG_CUT;
         }
         body[..8].copy_from_slice(&MARKER_MAGIC);
         body[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -251,6 +282,9 @@ impl Marker {
         for (place, number) in body[16..].chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
         }
+        body[80..96].copy_from_slice(&self.boot.to_le_bytes());
+        body[96..104].copy_from_slice(&self.erased_segment.to_le_bytes());
+        body[104..112].copy_from_slice(&self.erased_bytes.to_le_bytes());
         encode(out, seed, offset, frame, &[], &[], &body)
     }
 
@@ -264,6 +298,7 @@ impl Marker {
         Some(Self {
             start: flags & MARKER_FLAG_START != 0,
             closed: flags & MARKER_FLAG_CLOSED != 0,
+            cut: flags & MARKER_FLAG_CUT != 0,
             segment: u64_at(body, 16),
             segment_bytes: u64_at(body, 24),
             front: u64_at(body, 32),
@@ -272,6 +307,9 @@ impl Marker {
             unsure_bytes: u64_at(body, 56),
             durable_segment: u64_at(body, 64),
             durable_bytes: u64_at(body, 72),
+            boot: u128::from_le_bytes(*body[80..].first_chunk()?),
+            erased_segment: u64_at(body, 96),
+            erased_bytes: u64_at(body, 104),
         })
     }
 }
@@ -300,6 +338,7 @@ mod tests {
         let mut out = Vec::new();
         let frame = Frame {
             kind: Kind::Message,
+            flags: FLAG_MORE,
             previous: 0x0102_0304,
             sequence: 0x1122_3344_5566_7788,
             timestamp_ns: -2,
@@ -317,7 +356,7 @@ mod tests {
         check(0..4, &checksum.to_le_bytes());
         check(4..8, &crc32c::crc32c(b"a.bNATS/1.0\r\n\r\nhi").to_le_bytes());
         check(8..12, &57_u32.to_le_bytes());
-        check(12..14, &[1, 0]);
+        check(12..14, &[1, 2]);
         check(14..16, &[3, 0]);
         check(16..20, &[12, 0, 0, 0]);
         check(20..24, &[4, 3, 2, 1]);
@@ -373,13 +412,15 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_of_a_newer_version_is_told_from_damage() {
-        let (mut bytes, _) = sample();
-        bytes[12] = 9;
-        assert_eq!(Head::parse(seed(), OFFSET, &bytes), Err(HeadFault::NoRecord));
-        let checksum = seed().head_checksum(OFFSET, &bytes[4..HEAD_BYTES]);
-        bytes[..4].copy_from_slice(&checksum.to_le_bytes());
-        assert_eq!(Head::parse(seed(), OFFSET, &bytes), Err(HeadFault::Newer));
+    fn a_kind_or_flag_of_a_newer_version_is_told_from_damage() {
+        for (place, value) in [(12, 9), (13, 0x80)] {
+            let (mut bytes, _) = sample();
+            bytes[place] = value;
+            assert_eq!(Head::parse(seed(), OFFSET, &bytes), Err(HeadFault::NoRecord));
+            let checksum = seed().head_checksum(OFFSET, &bytes[4..HEAD_BYTES]);
+            bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+            assert_eq!(Head::parse(seed(), OFFSET, &bytes), Err(HeadFault::Newer));
+        }
     }
 
     #[test]
@@ -387,6 +428,7 @@ mod tests {
         let marker = Marker {
             start: true,
             closed: true,
+            cut: true,
             segment: 1,
             segment_bytes: 2,
             front: 3,
@@ -395,8 +437,12 @@ mod tests {
             unsure_bytes: 6,
             durable_segment: 7,
             durable_bytes: 8,
+            boot: 9 << 64,
+            erased_segment: 10,
+            erased_bytes: 11,
         };
-        let frame = Frame { kind: Kind::Marker, previous: 0, sequence: 9, timestamp_ns: 0 };
+        let frame =
+            Frame { kind: Kind::Marker, flags: 0, previous: 0, sequence: 9, timestamp_ns: 0 };
         let mut out = Vec::new();
         marker.encode(&mut out, seed(), 0, &frame);
         assert_eq!(out.len() as u64, MARKER_BYTES);

@@ -3,24 +3,28 @@
 //! It reads every segment from its start, believes nothing but checksums, and changes no byte.
 //! It refuses to know batches, and who asks.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::deletions;
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 use crate::index::Index;
+use crate::options::Options;
 use crate::record::{
-    ALIGNMENT_BYTES, HEAD_BYTES, Head, HeadFault, Kind, MESSAGE_BYTES_MIN, Marker, aligned,
+    ALIGNMENT_BYTES, FLAG_CONTINUES, FLAG_ERASED, FLAG_GAP, FLAG_MORE, HEAD_BYTES, Head, HeadFault,
+    Kind, MESSAGE_BYTES_MIN, Marker, aligned,
 };
 use crate::segment::{Segment, parse_segment_name, segment_name};
+use crate::visitor::{Visited, Visitor};
 
 /// What opening a log found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
     /// Segments with something in them.
     pub segments: u64,
-    /// Messages that can be read, with those that are deleted and whose segment is still there.
+    /// Messages that can be read and are not deleted.
     pub messages: u64,
     /// Bytes of records and markers, damaged ones included.
     pub bytes: u64,
@@ -64,6 +68,21 @@ pub enum Cause {
     Link,
 }
 
+impl Damage {
+    /// A deleted message is not missed.
+    pub(crate) fn forget(&mut self, deleted: &Range<u64>) {
+        let Range { start, end } = self.sequences;
+        if deleted.start <= start && start < deleted.end {
+            self.sequences.start = deleted.end.min(end);
+        } else if deleted.start < end && end <= deleted.end {
+            self.sequences.end = deleted.start;
+        }
+        if self.sequences.is_empty() {
+            self.sequences = 0..0;
+        }
+    }
+}
+
 /// A segment with records, and where they are.
 pub(crate) struct Kept<F> {
     pub(crate) segment: Arc<Segment<F>>,
@@ -88,23 +107,49 @@ pub(crate) struct Recovered<F> {
     pub(crate) front: u64,
     /// The last segment cannot be gone on with: the log goes on in a new one.
     pub(crate) leave_segment: bool,
+    /// The batch at the end is not finished.
+    pub(crate) cut: bool,
+    /// Messages whose bytes may have to be overwritten still: segment and offset.
+    pub(crate) erasures: Vec<(u64, u64)>,
+    /// What is noted to be overwritten before this segment and offset is.
+    pub(crate) erased: (u64, u64),
+    /// In which start of the machine the last marker was made; 0 if that is not known.
+    pub(crate) boot: u128,
 }
 
 /// The most that is copied at once when unsynced bytes are written again, in bytes.
 const REWRITE_BYTES: u64 = 1 << 20;
 
 /// Reads everything, and makes everything that is kept durable.
-pub(crate) fn recover<D: Disk>(disk: &D, segment_bytes: u64) -> Result<Recovered<D::File>, Error> {
+pub(crate) fn recover<D: Disk, V: Visitor>(
+    disk: &D,
+    options: &Options,
+    visitor: &mut V,
+) -> Result<Recovered<D::File>, Error> {
     let found = open_segments(disk)?;
-    let (used, spares) = split_spares(disk, found, segment_bytes)?;
+    let (used, spares) = split_spares(disk, found, options)?;
     let mut scan = Scan::default();
     let mut kept = VecDeque::new();
     for segment in used {
-        kept.push_back(scan.segment(segment)?);
+        kept.push_back(scan.segment(segment, visitor)?);
+        delete(&mut kept, scan.deleted.drain(..));
     }
-    let recovered = scan.finish(kept, spares);
+    let recovered = scan.finish(kept, spares, visitor);
     make_durable(disk, &recovered.kept, scan.durable, recovered.end)?;
     Ok(recovered)
+}
+
+/// Marks messages as deleted.
+fn delete<F>(kept: &mut VecDeque<Kept<F>>, ranges: impl Iterator<Item = Range<u64>>) {
+    for range in ranges {
+        let behind = kept.partition_point(|kept| kept.base_sequence <= range.start);
+        for kept in kept.iter_mut().skip(behind.saturating_sub(1)) {
+            if kept.base_sequence >= range.end {
+                break;
+            }
+            kept.index.delete(range.clone());
+        }
+    }
 }
 
 /// The segments in the directory by rising identity. Other files are none of ours.
@@ -124,35 +169,47 @@ fn open_segments<D: Disk>(disk: &D) -> Result<Vec<Arc<Segment<D::File>>>, Error>
 type Split<F> = (Vec<Arc<Segment<F>>>, VecDeque<Arc<Segment<F>>>);
 
 /// Tells the segments with something in them from those prepared for later: files of zeros behind
-/// all others. Of these, one that was not prepared to its end is removed: it was read, and there
-/// is nothing in it.
+/// all others. Of these, one that would not be prepared so now, or was not to its end, is removed:
+/// it was read, and there is nothing in it.
 fn split_spares<D: Disk>(
     disk: &D,
     mut used: Vec<Arc<Segment<D::File>>>,
-    segment_bytes: u64,
+    options: &Options,
 ) -> Result<Split<D::File>, Error> {
-    let mut empty = Vec::new();
-    while let Some(last) = used.last() {
-        if last_nonzero(&contents(last)?) > 0 {
-            break;
+    let is_empty = |segment: &Segment<D::File>| Ok(last_nonzero(&contents(segment)?) == 0);
+    let remove = |segment: Arc<Segment<D::File>>| {
+        let name = segment.name();
+        disk.remove(&name).map_err(|error| Error::disk(format!("remove {name}"), error))
+    };
+    let mut at = 1;
+    while at < used.len() {
+        if used[at - 1].id != used[at].id {
+            at += 1;
+        } else if is_empty(&used[at])? {
+            remove(used.remove(at))?;
+        } else if is_empty(&used[at - 1])? {
+            remove(used.remove(at - 1))?;
+        } else {
+            let names = [used[at - 1].name(), used[at].name()];
+            return Err(Error::SegmentTwice { segment: used[at].id, names });
         }
+    }
+    let mut empty = Vec::new();
+    while let Some(last) = used.last()
+        && is_empty(last)?
+    {
         empty.extend(used.pop());
     }
-    for pair in used.windows(2) {
-        if pair[0].id == pair[1].id {
-            let names = [pair[0].name(), pair[1].name()];
-            return Err(Error::SegmentTwice { segment: pair[0].id, names });
-        }
-    }
-    let mut next_id = used.last().map_or(1, |last| last.id + 1);
+    let (mut next_id, mut bytes) =
+        used.last().map_or((1, 0), |last| (last.id + 1, last.file.bytes()));
     let mut spares = VecDeque::new();
     for segment in empty.into_iter().rev() {
-        if segment.id == next_id && segment.file.bytes() == segment_bytes {
+        bytes = options.next_segment_bytes(bytes);
+        if segment.id == next_id && segment.file.bytes() == bytes {
             next_id += 1;
             spares.push_back(segment);
         } else {
-            let name = segment.name();
-            disk.remove(&name).map_err(|error| Error::disk(format!("remove {name}"), error))?;
+            remove(segment)?;
         }
     }
     Ok((used, spares))
@@ -172,13 +229,60 @@ struct Scan {
     /// The checksum of the last head, if the record before is known.
     chain: Option<u32>,
     front: u64,
+    /// What the records of the last segment delete; those from the front are in `front`.
+    deleted: Vec<Range<u64>>,
+    batch: Option<Batch>,
+    /// How much damage there was when the last message was found.
+    damage_at_message: usize,
+    /// Deletions behind damage of which it is not known yet whether it was synced.
+    doubtful: Vec<Noted>,
+    /// Of the damage that is reported, what is the body of one message, by its sequence...
+    bodies: BTreeMap<u64, usize>,
+    /// ... and what else costs messages.
+    wide: Vec<usize>,
+    /// Of the damage that is reported, what is perhaps none: messages that a deletion names which
+    /// were to be overwritten...
+    named: BTreeSet<usize>,
+    /// ... and what is none, because the deletion counts.
+    overwritten: BTreeSet<usize>,
+    /// What is noted to be overwritten, and where.
+    erasures: Vec<((u64, u64), Range<u64>)>,
+    /// What is noted to be overwritten before this place is.
+    erased: (u64, u64),
+    /// Batches that damage touched: what was not synced of them was not finished either.
+    torn: Vec<Torn>,
     /// Everything before this place (segment, offset) was synced, as the last marker says.
     durable: (u64, u64),
+    boot: u128,
     /// What an opening before this one did not know to be synced.
     unsure: Vec<Unsure>,
     last: Option<Last>,
     /// Which segment is the oldest, and the sequence that it says it starts with.
     first: Option<(u64, u64)>,
+}
+
+/// A batch of which the end was not found yet.
+#[derive(Clone, Copy)]
+struct Batch {
+    first_sequence: u64,
+    /// Of the damage that is reported, where that begins which may touch it.
+    damage_from: usize,
+}
+
+/// A deletion, and where it is noted. A range that starts with 0 moves the front.
+struct Noted {
+    segment: u64,
+    /// How much damage was found before it.
+    damage_before: usize,
+    ranges: Vec<Range<u64>>,
+    /// The messages are overwritten.
+    erases: bool,
+}
+
+struct Torn {
+    sequences: Range<u64>,
+    /// Of the damage that is reported, what touches it.
+    damage: Range<usize>,
 }
 
 /// From a segment and offset to the start of another segment.
@@ -209,7 +313,11 @@ struct Last {
 }
 
 impl Scan {
-    fn segment<F: DiskFile>(&mut self, segment: Arc<Segment<F>>) -> Result<Kept<F>, Error> {
+    fn segment<F: DiskFile, V: Visitor>(
+        &mut self,
+        segment: Arc<Segment<F>>,
+        visitor: &mut V,
+    ) -> Result<Kept<F>, Error> {
         let bytes = contents(&segment)?;
         let previous = self.last.replace(Last {
             id: segment.id,
@@ -236,6 +344,7 @@ impl Scan {
                 }
                 _ => None,
             };
+            let damage_before = self.report.damage.len();
             if start > at {
                 self.chain = None;
                 if at == 0 {
@@ -249,32 +358,65 @@ impl Scan {
                     self.first = Some((segment.id, base_sequence));
                 }
             } else {
-                let gap = head.sequence > self.expected && head.kind == Kind::Message;
-                if gap || self.chain.is_some_and(|chain| chain != head.previous) {
+                let unexplained = head.sequence > self.expected
+                    && head.kind == Kind::Message
+                    && head.flags & FLAG_GAP == 0;
+                if unexplained || self.chain.is_some_and(|chain| chain != head.previous) {
                     self.damage(segment.id, at..at, self.expected..head.sequence, Cause::Link);
                 }
             }
+            let joins = at > 0 || previous.is_some();
+            if joins && head.sequence > self.expected && self.report.damage.len() == damage_before {
+                visitor.skipped(self.expected..head.sequence);
+            }
             let end = (start + head.bytes_aligned()).min(bytes.len() as u64);
+            if head.kind == Kind::Message {
+                self.begin_message(&head);
+            }
             self.expected = head.sequence;
             if head.kind == Kind::Message {
                 self.expected += 1;
             }
             match (head.kind, whole) {
                 (Kind::Message, true) => {
-                    self.report.messages += 1;
                     index.push(head.sequence, start);
+                    visitor.message(visited(&head, record));
                 }
                 (_, false) => {
                     let lost = head.sequence..self.expected;
                     self.damage(segment.id, start..end, lost, Cause::Body);
                 }
+                (Kind::Deletion, true) => {
+                    let ranges = deletions::decode(&record[HEAD_BYTES..head.bytes as usize]);
+                    let newer = Error::NewerVersion { segment: segment.id, offset: start };
+                    let ranges = ranges.ok_or(newer)?;
+                    let erases = head.flags & FLAG_ERASED != 0;
+                    if erases {
+                        self.erasure((segment.id, start), &ranges);
+                    }
+                    self.deletion(segment.id, ranges, erases, visitor);
+                }
                 (Kind::Marker, true) => last.marker_at = start,
+            }
+            if head.kind == Kind::Message {
+                self.end_message(&head);
             }
             self.report.closed = false;
             if let Some(marker) = marker {
-                self.front = self.front.max(marker.front);
+                if marker.cut
+                    && let Some(batch) = self.batch.take()
+                {
+                    self.drop_batch(batch, visitor);
+                }
+                let front = 0..marker.front;
+                if marker.front > self.front {
+                    self.deletion(segment.id, vec![front], false, visitor);
+                }
                 self.durable = self.durable.max((marker.durable_segment, marker.durable_bytes));
                 self.report.closed = marker.closed;
+                self.boot = marker.boot;
+                self.erased = self.erased.max((marker.erased_segment, marker.erased_bytes));
+                self.erasures.retain(|(place, _)| *place >= self.erased);
                 last.bytes_expected = marker.segment_bytes;
             }
             self.chain = Some(head.checksum);
@@ -290,6 +432,121 @@ impl Scan {
         self.last = Some(last);
         drop(bytes);
         Ok(Kept { segment, base_sequence, index })
+    }
+
+    /// A message that does not continue a batch ends the one that is open, whose last messages are
+    /// then missing; and one that continues a batch that is not open has lost its first.
+    fn begin_message(&mut self, head: &Head) {
+        let continues = head.flags & FLAG_CONTINUES != 0;
+        if !continues && let Some(batch) = self.batch.take() {
+            self.end_batch(batch, self.report.damage.len());
+        }
+        if self.batch.is_none() && (continues || head.flags & FLAG_MORE != 0) {
+            let damage = self.report.damage.len();
+            let damage_from = if continues { self.damage_at_message } else { damage };
+            self.batch = Some(Batch { first_sequence: head.sequence, damage_from });
+        }
+    }
+
+    fn end_message(&mut self, head: &Head) {
+        self.damage_at_message = self.report.damage.len();
+        if head.flags & FLAG_MORE == 0
+            && let Some(batch) = self.batch.take()
+        {
+            self.end_batch(batch, self.report.damage.len());
+        }
+    }
+
+    fn end_batch(&mut self, batch: Batch, damage_to: usize) {
+        if batch.damage_from < damage_to {
+            let sequences = batch.first_sequence..self.expected;
+            self.torn.push(Torn { sequences, damage: batch.damage_from..damage_to });
+        }
+    }
+
+    /// The messages of a batch that was not finished are none.
+    fn drop_batch<V: Visitor>(&mut self, batch: Batch, visitor: &mut V) {
+        self.drop_messages(batch.first_sequence..self.expected, visitor);
+    }
+
+    fn drop_messages<V: Visitor>(&mut self, sequences: Range<u64>, visitor: &mut V) {
+        for at in &self.wide {
+            self.report.damage[*at].forget(&sequences);
+        }
+        for at in self.bodies.range(sequences.clone()).map(|(_, at)| *at) {
+            self.report.damage[at].forget(&sequences);
+        }
+        visitor.deleted(sequences.clone());
+        self.deleted.push(sequences);
+    }
+
+    /// What is overwritten looks damaged. It is not, and nothing else is doubtful for it: that it
+    /// was to be overwritten was on the disk before it was.
+    fn erasure(&mut self, place: (u64, u64), ranges: &[Range<u64>]) {
+        for range in ranges {
+            self.named.extend(self.bodies.range(range.clone()).map(|(_, at)| *at));
+            self.erasures.push((place, range.clone()));
+        }
+    }
+
+    fn deletion<V: Visitor>(
+        &mut self,
+        segment: u64,
+        ranges: Vec<Range<u64>>,
+        erases: bool,
+        visitor: &mut V,
+    ) {
+        let noted = Noted { segment, damage_before: self.report.damage.len(), ranges, erases };
+        if self.is_doubtful(&noted) {
+            self.doubtful.push(noted);
+        } else {
+            self.delete(noted, visitor);
+        }
+    }
+
+    /// A message may be deleted because another one came. If the power went while both were being
+    /// written, the deletion may be here and the other message not: then nobody was promised
+    /// either, and the deletion does not count. So it is with everything behind damage that may be
+    /// an unfinished write, as far as that writing went.
+    fn is_doubtful(&self, noted: &Noted) -> bool {
+        let damage = &self.report.damage[..noted.damage_before];
+        damage.iter().enumerate().any(|(at, damage)| {
+            if self.named.contains(&at) {
+                return false;
+            }
+            let mut covering = self.unsure.iter().filter(|unsure| unsure.covers(damage)).peekable();
+            if covering.peek().is_some() {
+                covering.any(|unsure| noted.segment < unsure.below_segment)
+            } else {
+                !self.is_known(damage)
+            }
+        })
+    }
+
+    /// Whether a marker says that these bytes were synced. A file and its name are synced before
+    /// there is anything in it.
+    fn is_known(&self, damage: &Damage) -> bool {
+        damage.cause == Cause::Missing || (damage.segment, damage.bytes.end) <= self.durable
+    }
+
+    fn delete<V: Visitor>(&mut self, noted: Noted, visitor: &mut V) {
+        for range in noted.ranges {
+            if noted.erases {
+                self.overwritten.extend(self.bodies.range(range.clone()).map(|(_, at)| *at));
+            }
+            if range.start == 0 {
+                self.front(range.end, visitor);
+            } else {
+                self.drop_messages(range, visitor);
+            }
+        }
+    }
+
+    fn front<V: Visitor>(&mut self, front: u64, visitor: &mut V) {
+        if front > self.front {
+            self.front = front;
+            visitor.front(front);
+        }
     }
 
     /// The first record at or behind `at`, with its offset. `None`: there is none.
@@ -365,14 +622,25 @@ impl Scan {
 
     fn damage(&mut self, segment: u64, bytes: Range<u64>, sequences: Range<u64>, cause: Cause) {
         let sequences = if sequences.is_empty() { 0..0 } else { sequences };
+        let at = self.report.damage.len();
+        if cause == Cause::Body && !sequences.is_empty() {
+            self.bodies.insert(sequences.start, at);
+        } else if !sequences.is_empty() {
+            self.wide.push(at);
+        }
         self.report.damage.push(Damage { segment, bytes, sequences, synced: false, cause });
     }
 
-    fn finish<F>(
+    fn finish<F, V: Visitor>(
         &mut self,
-        kept: VecDeque<Kept<F>>,
+        mut kept: VecDeque<Kept<F>>,
         spares: VecDeque<Arc<Segment<F>>>,
+        visitor: &mut V,
     ) -> Recovered<F> {
+        let cut = self.batch.is_some();
+        if let Some(batch) = self.batch.take() {
+            self.drop_batch(batch, visitor);
+        }
         let mut next_sequence = self.expected;
         let last = self.last;
         if let Some(last) = last {
@@ -388,7 +656,11 @@ impl Scan {
         }
         // A note of what is not known to be synced goes into the first marker of a new segment, so
         // that the next opening does not take an unfinished write for damage.
-        let leave_segment = self.settle_damage();
+        self.settle_doubtful(visitor);
+        let mut erasures = self.half_erased();
+        let leave_segment = self.settle_damage(visitor);
+        delete(&mut kept, self.deleted.drain(..));
+        erasures.extend(self.not_erased(&kept));
         Recovered {
             report: std::mem::take(&mut self.report),
             kept,
@@ -401,13 +673,80 @@ impl Scan {
             // Without a marker nobody knows; the first sequence there can be is 1.
             front: self.front.max(1),
             leave_segment,
+            cut,
+            erasures,
+            erased: self.erased,
+            boot: self.boot,
         }
+    }
+
+    /// Everything is known now that there is to know about what was synced.
+    fn settle_doubtful<V: Visitor>(&mut self, visitor: &mut V) {
+        for noted in std::mem::take(&mut self.doubtful) {
+            if !self.is_doubtful(&noted) {
+                self.delete(noted, visitor);
+            }
+        }
+    }
+
+    /// Where the messages are of which some bytes are overwritten, but perhaps not all.
+    fn half_erased(&self) -> Vec<(u64, u64)> {
+        let ranges = self.erasures.iter().map(|(_, range)| range.clone());
+        let bodies = ranges.flat_map(|range| self.bodies.range(range)).map(|(_, at)| *at);
+        let places = bodies.filter(|at| self.overwritten.contains(at)).map(|at| {
+            let damage = &self.report.damage[at];
+            (damage.segment, damage.bytes.start)
+        });
+        places.collect()
+    }
+
+    /// Where the messages are that are whole, and deleted, and to be overwritten.
+    fn not_erased<F>(&self, kept: &VecDeque<Kept<F>>) -> Vec<(u64, u64)> {
+        let mut places = Vec::new();
+        for (_, range) in &self.erasures {
+            let behind = kept.partition_point(|kept| kept.base_sequence <= range.start);
+            for Kept { segment, base_sequence, index } in kept.iter().skip(behind.saturating_sub(1))
+            {
+                if *base_sequence >= range.end {
+                    break;
+                }
+                let offsets = index.deleted_in(range.clone(), self.front);
+                places.extend(offsets.map(|offset| (segment.id, offset)));
+            }
+        }
+        places
     }
 
     /// Deleted messages are not lost, and only now is it known which are deleted, and what was
     /// synced. Answers whether there is damage that may be an unfinished write and is not noted as
     /// such yet.
-    fn settle_damage(&mut self) -> bool {
+    fn settle_damage<V: Visitor>(&mut self, visitor: &mut V) -> bool {
+        let mut unnoted = false;
+        for at in 0..self.report.damage.len() {
+            let damage = &self.report.damage[at];
+            let known = self.is_known(damage) || self.overwritten.contains(&at);
+            let noted = !self.overwritten.contains(&at)
+                && self.unsure.iter().any(|unsure| unsure.covers(damage));
+            self.report.damage[at].synced = known && !noted;
+            unnoted |= !known && !noted;
+        }
+        for Torn { sequences, damage } in std::mem::take(&mut self.torn) {
+            if self.report.damage[damage].iter().any(|damage| !damage.synced) {
+                self.drop_messages(sequences, visitor);
+            }
+        }
+        for damage in &mut self.report.damage {
+            // Sequences start at 1.
+            damage.forget(&(0..self.front.max(1)));
+        }
+        // Nobody misses the body of a message that is deleted.
+        let bodies: BTreeSet<usize> = self.bodies.values().copied().collect();
+        let mut number = 0..;
+        self.report.damage.retain(|damage| {
+            let at = number.next().expect("as many as there is damage");
+            let is_missed = !damage.sequences.is_empty();
+            is_missed || (damage.cause != Cause::Missing && !bodies.contains(&at))
+        });
         if let Some((first_id, base)) = self.first
             && self.front > 0
             && base > self.front
@@ -418,21 +757,21 @@ impl Scan {
                 Damage { segment, bytes: 0..0, sequences, synced: true, cause: Cause::Missing };
             self.report.damage.insert(0, missing);
         }
-        let mut unnoted = false;
-        for damage in &mut self.report.damage {
-            // Sequences start at 1.
-            let start = damage.sequences.start.max(self.front).max(1);
-            damage.sequences =
-                if start < damage.sequences.end { start..damage.sequences.end } else { 0..0 };
-            let known = (damage.segment, damage.bytes.end) <= self.durable;
-            let noted = self.unsure.iter().any(|unsure| unsure.covers(damage));
-            damage.synced = known && !noted;
-            unnoted |= !known && !noted;
-        }
-        self.report
-            .damage
-            .retain(|damage| damage.cause != Cause::Missing || !damage.sequences.is_empty());
         unnoted
+    }
+}
+
+/// What is told about a message.
+fn visited<'a>(head: &Head, record: &'a [u8]) -> Visited<'a> {
+    let subject_bytes = usize::from(head.subject_bytes);
+    let head_bytes = u32::try_from(HEAD_BYTES).expect("a head is short");
+    let others = head_bytes + u32::from(head.subject_bytes) + head.headers_bytes;
+    Visited {
+        sequence: head.sequence,
+        subject: &record[HEAD_BYTES..HEAD_BYTES + subject_bytes],
+        headers_bytes: head.headers_bytes,
+        payload_bytes: head.bytes - others,
+        timestamp_ns: head.timestamp_ns,
     }
 }
 

@@ -85,40 +85,65 @@ impl<F: DiskFile> Segment<F> {
 
     /// The message that starts at `offset`, if that is below the mark.
     pub(crate) fn read(&self, offset: u64, sequence: u64) -> Result<Record<'_>, Error> {
+        match self.record(offset)? {
+            Some(record) => self.verified(offset, sequence, record),
+            None => Err(self.damaged(offset..offset + HEAD_BYTES as u64, sequence)),
+        }
+    }
+
+    /// As many bytes as the record at `offset` says that it has. `None`: they are not all below
+    /// the mark.
+    pub(crate) fn record(&self, offset: u64) -> Result<Option<Cow<'_, [u8]>>, Error> {
         let published = self.file.published();
-        let damaged = |end: u64| Error::Damaged {
-            segment: self.id,
-            bytes: offset..end.clamp(offset, published.max(offset)),
-            sequences: sequence..sequence + 1,
-        };
         let read = |range: Range<u64>| {
             let doing = || format!("read {} at {}", self.name(), range.start);
             self.file.read(range.clone()).map_err(|error| Error::disk(doing(), error))
         };
         let head_end = offset + HEAD_BYTES as u64;
         if head_end > published {
-            return Err(damaged(head_end));
+            return Ok(None);
         }
         // The length is taken before its checksum is verified, so it is bounded here.
         let head = read(offset..head_end)?;
         let bytes = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
         let end = offset + u64::from(bytes);
         if end > published || end < head_end {
-            return Err(damaged(head_end));
+            return Ok(None);
         }
-        let record = read(offset..end)?;
+        read(offset..end).map(Some)
+    }
+
+    /// The message at the start of `bytes`, which are or will be at `offset`.
+    pub(crate) fn parse<'b>(
+        &self,
+        offset: u64,
+        sequence: u64,
+        bytes: &'b [u8],
+    ) -> Result<Record<'b>, Error> {
+        self.verified(offset, sequence, Cow::Borrowed(bytes))
+    }
+
+    fn verified<'b>(
+        &self,
+        offset: u64,
+        sequence: u64,
+        record: Cow<'b, [u8]>,
+    ) -> Result<Record<'b>, Error> {
         let head = match Head::parse(self.seed, offset, &record) {
             Ok(head) if head.kind == Kind::Message && head.sequence == sequence => head,
-            _ => return Err(damaged(head_end)),
+            _ => return Err(self.damaged(offset..offset + HEAD_BYTES as u64, sequence)),
         };
         if !head.body_is_whole(&record) {
-            return Err(damaged(aligned(end)));
+            let end = offset + u64::from(head.bytes);
+            return Err(self.damaged(offset..aligned(end), sequence));
         }
+        let bytes = HEAD_BYTES..head.bytes as usize;
         let body = match record {
-            Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[HEAD_BYTES..]),
-            Cow::Owned(mut bytes) => {
-                bytes.drain(..HEAD_BYTES);
-                Cow::Owned(bytes)
+            Cow::Borrowed(record) => Cow::Borrowed(&record[bytes]),
+            Cow::Owned(mut record) => {
+                record.truncate(bytes.end);
+                record.drain(..bytes.start);
+                Cow::Owned(record)
             }
         };
         Ok(Record {
@@ -128,6 +153,10 @@ impl<F: DiskFile> Segment<F> {
             headers_bytes: head.headers_bytes as usize,
             body,
         })
+    }
+
+    fn damaged(&self, bytes: Range<u64>, sequence: u64) -> Error {
+        Error::Damaged { segment: self.id, bytes, sequences: sequence..sequence + 1 }
     }
 }
 

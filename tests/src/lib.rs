@@ -17,6 +17,7 @@
 
 mod binary;
 mod eventually;
+mod jetstream;
 mod monitoring;
 mod raw_client;
 mod server;
@@ -24,6 +25,9 @@ pub mod world;
 
 pub use binary::{Finished, is_fulmar, run, run_linked_as, server_binary};
 pub use eventually::{DEADLINE, eventually, eventually_some};
+pub use jetstream::{
+    Delivery, JetStream, Subscription, assert_contains, error, payloads, sequences,
+};
 pub use monitoring::Page;
 pub use raw_client::{Message, RawClient};
 pub use server::{Server, ServerBuilder};

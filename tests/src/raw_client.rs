@@ -280,6 +280,19 @@ impl RawClient {
     #[track_caller]
     pub fn message(&mut self) -> Message {
         let line = self.line();
+        self.rest_of_message(&line)
+    }
+
+    /// Reads one MSG or HMSG, or `None` for PONG.
+    #[track_caller]
+    pub fn message_or_pong(&mut self) -> Option<Message> {
+        let line = self.line();
+        (line != "PONG").then(|| self.rest_of_message(&line))
+    }
+
+    /// Reads what follows the line that a message begins with.
+    #[track_caller]
+    fn rest_of_message(&mut self, line: &str) -> Message {
         let fields: Vec<&str> = line.split(' ').collect();
         let size = |text: &str| match text.parse::<usize>() {
             Ok(size) => size,

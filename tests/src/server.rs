@@ -20,6 +20,7 @@ pub struct ServerBuilder {
     configuration: Option<String>,
     arguments: Vec<String>,
     monitoring: bool,
+    jetstream: bool,
     port: Option<u16>,
 }
 
@@ -45,6 +46,12 @@ impl ServerBuilder {
     /// The monitoring pages come from the configuration file: wait for them, but do not ask.
     pub fn expect_monitoring(mut self) -> Self {
         self.monitoring = true;
+        self
+    }
+
+    /// With JetStream, which keeps what it stores in the directory of this server.
+    pub fn jetstream(mut self) -> Self {
+        self.jetstream = true;
         self
     }
 
@@ -139,6 +146,11 @@ impl Server {
     /// A directory of this server alone; its configuration file and ports file lie there.
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Where JetStream keeps what it stores.
+    pub fn store(&self) -> PathBuf {
+        store_path(self.directory.path())
     }
 
     /// A connection that has read the first INFO and sent nothing.
@@ -304,6 +316,9 @@ fn spawn(builder: &ServerBuilder, directory: &Path) -> Child {
         std::fs::write(&path, text).expect("its directory can be written");
         command.arg("-c").arg(path);
     }
+    if builder.jetstream {
+        command.arg("-js").arg("-sd").arg(store_path(directory));
+    }
     command.args(&builder.arguments);
     // Appended to, so that a restarted server continues the log.
     let output = |name: &str| {
@@ -324,6 +339,10 @@ fn spawn(builder: &ServerBuilder, directory: &Path) -> Child {
 
 fn configuration_path(directory: &Path) -> PathBuf {
     directory.join("server.conf")
+}
+
+fn store_path(directory: &Path) -> PathBuf {
+    directory.join("store")
 }
 
 /// The port in the first URL of a list in the ports file.

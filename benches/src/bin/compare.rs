@@ -14,7 +14,8 @@ use fulmar_benches::measure::Measurement;
 use fulmar_benches::plot;
 use fulmar_benches::report::{Circumstances, FLOOR_LABEL, Report, ScenarioResult, ServerResult};
 use fulmar_benches::scenario::{self, Scenario, Size, descriptors_max};
-use fulmar_benches::server::{self, BIND_TO_PARENT, Launcher, Server, ServerSpec};
+use fulmar_benches::server::{self, BIND_TO_PARENT, Launcher, ServerSpec};
+use fulmar_benches::store;
 
 /// Compares servers that speak NATS, side by side on this machine.
 ///
@@ -58,12 +59,22 @@ struct Options {
     #[arg(long, default_value_t = 1_000_000)]
     subscriptions: usize,
 
+    /// Part of the full number of messages, subjects and keys that the scenarios of streams
+    /// store: 10 M messages and 1 M subjects at most
+    #[arg(long, default_value_t = 1.0, value_parser = parse_scale)]
+    scale: f64,
+
+    /// Folder on a disk below which servers keep their streams, each measurement in a fresh
+    /// folder of its own [default: the folder for temporary files]
+    #[arg(long, value_name = "FOLDER")]
+    store_base: Option<PathBuf>,
+
     /// More arguments for the servers, separated by spaces; with LABEL= before them only for
     /// that server. May be given several times
     #[arg(long, value_name = "[LABEL=]ARGS", allow_hyphen_values = true)]
     server_args: Vec<String>,
 
-    /// A first impression: one short round, fewer connections and subscriptions
+    /// A first impression: one short round, fewer connections, subscriptions and stored messages
     #[arg(long)]
     quick: bool,
 
@@ -71,8 +82,13 @@ struct Options {
     #[arg(long, default_value = "benches/runs")]
     out: PathBuf,
 
+    /// Put the comparison into FILE too, between the lines `<!-- MARK:begin -->` and
+    /// `<!-- MARK:end -->`
+    #[arg(long, value_name = "FILE=MARK", value_parser = parse_into)]
+    into: Option<(PathBuf, String)>,
+
     /// Write no files
-    #[arg(long, conflicts_with = "out")]
+    #[arg(long, conflicts_with_all = ["out", "into"])]
     no_files: bool,
 }
 
@@ -99,7 +115,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 fn run(options: Options) -> Result<()> {
     if options.list {
         for scenario in scenario::ALL {
-            println!("{:14} {}", scenario.name, scenario.about);
+            println!("{:19} {}", scenario.name, scenario.about);
         }
         return Ok(());
     }
@@ -112,9 +128,17 @@ fn run(options: Options) -> Result<()> {
     if let Some(table) = report.floor_table() {
         println!("{table}\n");
     }
+    if let Some(table) = report.goal_table() {
+        println!("{table}\n");
+    }
     println!("{}", report.detail_table());
     if !options.no_files {
-        println!("\nwritten: {}", write_files(&report, &options.out)?);
+        let page = write_files(&report, &options.out)?;
+        println!("\nwritten: {page}");
+        if let Some((file, mark)) = &options.into {
+            put_between_marks(file, mark, &report.section(&page))?;
+            println!("written: {}", file.display());
+        }
     }
     // Each was told when it happened.
     let failures = report.failures().len();
@@ -131,6 +155,7 @@ struct Plan {
     rounds: u32,
     size: Size,
     launcher: Launcher,
+    store_base: PathBuf,
 }
 
 impl Plan {
@@ -146,8 +171,10 @@ impl Plan {
                 ahead_bytes_max: options.ahead,
                 connections: options.connections,
                 subscriptions: options.subscriptions,
+                scale: options.scale,
             },
             launcher: Launcher::BoundToParent(own_program),
+            store_base: options.store_base.clone().unwrap_or_else(std::env::temp_dir),
         };
         if options.quick {
             plan.rounds = 1;
@@ -155,6 +182,10 @@ impl Plan {
             plan.size.warm_up_time = plan.size.warm_up_time.min(Duration::from_millis(100));
             plan.size.connections = plan.size.connections.min(1_000);
             plan.size.subscriptions = plan.size.subscriptions.min(100_000);
+            plan.size.scale = plan.size.scale.min(0.01);
+        }
+        if plan.scenarios.iter().any(Scenario::needs_disk) {
+            store::check_is_on_disk(&plan.store_base)?;
         }
         // Before the first server starts, which inherits it.
         descriptors_max()?;
@@ -211,8 +242,8 @@ impl Plan {
         if !scenario.needs_server() {
             return scenario.run(None, &self.size);
         }
-        let server = Server::start(&self.servers[index], &self.launcher)?;
-        scenario.run(Some(&server), &self.size).map_err(|error| {
+        let mut server = scenario.start(&self.servers[index], &self.launcher, &self.store_base)?;
+        scenario.run(Some(&mut server), &self.size).map_err(|error| {
             let log = server.log_tail();
             anyhow!("{error:#}; the server's log ends so:\n{log}")
         })
@@ -278,6 +309,14 @@ fn parse_server(text: &str) -> Result<(String, PathBuf)> {
     Ok((label.to_owned(), path))
 }
 
+fn parse_into(text: &str) -> Result<(PathBuf, String)> {
+    let (file, mark) = text.split_once('=').context("expected FILE=MARK")?;
+    let page = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+    // Not only when all is measured.
+    ensure!(between_marks(&page, mark, "").is_some(), "{file} has no lines for {mark:?}");
+    Ok((PathBuf::from(file), mark.to_owned()))
+}
+
 fn parse_seconds(text: &str) -> Result<f64> {
     let seconds: f64 = text.parse().context("expected a number")?;
     // Unanswered PINGs of a server would end a publisher that never pauses to read.
@@ -285,6 +324,12 @@ fn parse_seconds(text: &str) -> Result<f64> {
         bail!("between 0.01 and 60 seconds");
     }
     Ok(seconds)
+}
+
+fn parse_scale(text: &str) -> Result<f64> {
+    let scale: f64 = text.parse().context("expected a number")?;
+    ensure!(scale > 0.0 && scale <= 1.0, "above 0 and at most 1");
+    Ok(scale)
 }
 
 fn circumstances(plan: &Plan) -> Circumstances {
@@ -361,6 +406,23 @@ fn write_files(report: &Report, folder: &Path) -> Result<String> {
     write(&format!("{stem}.md"), &report.markdown(&plots))
 }
 
+/// Replaces what stands between the two lines that name `mark`.
+fn put_between_marks(file: &Path, mark: &str, text: &str) -> Result<()> {
+    let page =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let page = between_marks(&page, mark, text).with_context(|| {
+        format!("{} has no lines <!-- {mark}:begin --> and <!-- {mark}:end -->", file.display())
+    })?;
+    fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn between_marks(page: &str, mark: &str, text: &str) -> Option<String> {
+    let begin = format!("<!-- {mark}:begin -->\n");
+    let (before, rest) = page.split_once(&begin)?;
+    let end = rest.find(&format!("<!-- {mark}:end -->"))?;
+    Some(format!("{before}{begin}{text}{}", &rest[end..]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,6 +443,14 @@ mod tests {
         assert_eq!(names(&["1-1-"]), ["1-1-16", "1-1-128", "1-1-1024"]);
         assert_eq!(names(&[]).len(), scenario::ALL.len());
         assert!(chosen_scenarios(&["nonsense".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn only_what_stands_between_marks_is_replaced() {
+        let page = "a\n<!-- x:begin -->\nold\n<!-- x:end -->\nb\n<!-- y:begin -->\n";
+        let expected = "a\n<!-- x:begin -->\nnew\n<!-- x:end -->\nb\n<!-- y:begin -->\n";
+        assert_eq!(between_marks(page, "x", "new\n").as_deref(), Some(expected));
+        assert_eq!(between_marks(page, "y", "new\n"), None);
     }
 
     #[test]

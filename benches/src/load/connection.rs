@@ -5,8 +5,9 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::STALL_TIME_MAX;
 
@@ -17,6 +18,16 @@ const CONNECT: &[u8] = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_req
 
 /// Longest line that a server may send: INFO with many URLs stays far below.
 const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// How a client waits for bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// In the kernel, which wakes it.
+    Asleep,
+    /// Asking again and again, on a socket that does not block: what the kernel takes to wake it
+    /// is not in its latency.
+    Busily,
+}
 
 /// A connected client.
 #[derive(Debug)]
@@ -137,6 +148,27 @@ pub fn read_some(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize> {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if is_timeout(error.kind()) => {
                 bail!("nothing came from the server for {STALL_TIME_MAX:?}")
+            }
+            Err(error) => return Err(error).context("cannot read from the server"),
+        }
+    }
+}
+
+/// As [`read_some`], on a socket that does not block, asking again and again.
+///
+/// # Errors
+/// As [`read_some`].
+pub fn read_busily(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize> {
+    let begin = Instant::now();
+    loop {
+        match stream.read(buffer) {
+            Ok(0) => bail!("the server closed the connection"),
+            Ok(count) => return Ok(count),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                ensure!(
+                    begin.elapsed() < STALL_TIME_MAX,
+                    "nothing came from the server for {STALL_TIME_MAX:?}"
+                );
             }
             Err(error) => return Err(error).context("cannot read from the server"),
         }

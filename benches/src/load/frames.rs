@@ -57,7 +57,7 @@ impl PublishRing {
         let payload = payload(payload_bytes);
         let mut bytes = Vec::new();
         for index in 0..count {
-            let number = scattered(index, count);
+            let number = scattered(index as u64, count as u64);
             bytes.extend_from_slice(&publish_frame(&numbered_subject(number), &payload));
         }
         let frame_bytes = bytes.len() / count;
@@ -204,12 +204,12 @@ pub fn payload(bytes: usize) -> Vec<u8> {
 }
 
 /// The subject with this number; all have the same length.
-pub fn numbered_subject(number: usize) -> String {
+pub fn numbered_subject(number: u64) -> String {
     format!("device.{number:07}.state")
 }
 
 /// The filter for [`numbered_subject`]`(number)`: every tenth ends in `*`.
-pub fn numbered_filter(number: usize) -> String {
+pub fn numbered_filter(number: u64) -> String {
     if number.is_multiple_of(10) {
         format!("device.{number:07}.*")
     } else {
@@ -219,11 +219,19 @@ pub fn numbered_filter(number: usize) -> String {
 
 /// A permutation of `0..count` in which neighbours are far apart, so that no cache, the
 /// processor's neither, profits from order.
-fn scattered(index: usize, count: usize) -> usize {
+pub fn scattered(index: u64, count: u64) -> u64 {
     /// A prime, thus without a common divisor with any smaller count, near 0.618 of 9 million.
-    const STRIDE: usize = 5_562_293;
-    debug_assert!(count <= NUMBERED_COUNT_MAX);
+    const STRIDE: u64 = 5_562_293;
+    debug_assert!(count <= NUMBERED_COUNT_MAX as u64);
     if count.is_multiple_of(STRIDE) { index } else { index * STRIDE % count }
+}
+
+/// Writes the last decimal digits of `number`, as many as there is room for.
+pub fn write_number(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10).to_le_bytes()[0];
+        number /= 10;
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Request and reply, one request in flight per pair, as client libraries do it: the requester
 //! holds one subscription to `inbox.*` and every request carries a reply subject of its own.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use hdrhistogram::Histogram;
 
-use super::STALL_TIME_MAX;
-use super::connection::{Connection, read_some};
-use super::frames::{END_SID, SID, message_frame, payload, publish_frame};
+use super::connection::{Connection, Wait, read_busily, read_some};
+use super::frames::{END_SID, SID, message_frame, payload, publish_frame, write_number};
 
 /// Digits of the number that makes a reply subject unique.
 const NUMBER_DIGITS: usize = 10;
@@ -80,15 +79,6 @@ impl Pair {
         }
         Ok((requests, answers))
     }
-}
-
-/// How a client waits for bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wait {
-    /// In the kernel, which wakes it.
-    Asleep,
-    /// Asking again and again, on a socket that does not block.
-    Busily,
 }
 
 /// The side that asks and takes the time.
@@ -298,23 +288,6 @@ fn read_frame(
     }
 }
 
-fn read_busily(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize> {
-    let begin = Instant::now();
-    loop {
-        match stream.read(buffer) {
-            Ok(0) => bail!("the server closed the connection"),
-            Ok(count) => return Ok(count),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                ensure!(
-                    begin.elapsed() < STALL_TIME_MAX,
-                    "nothing came from the server for {STALL_TIME_MAX:?}"
-                );
-            }
-            Err(error) => return Err(error).context("cannot read from the server"),
-        }
-    }
-}
-
 fn request_subject(index: usize) -> String {
     format!("ask.{index:04}")
 }
@@ -331,13 +304,6 @@ fn inbox(index: usize) -> String {
 /// The reply subject of the first request.
 fn reply_subject(index: usize) -> String {
     format!("{}.{:0NUMBER_DIGITS$}", inbox(index), 0)
-}
-
-fn write_number(digits: &mut [u8], mut number: u64) {
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (number % 10).to_le_bytes()[0];
-        number /= 10;
-    }
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> usize {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::conf::{Diagnostic, Document, Entry, Map, Node, Place, Severity, Value};
 use super::duration;
 use super::nearest::nearest;
-use super::options::{Secret, UserPassword};
-use super::settings::{Port, Settings};
+use super::options::{Secret, SyncPolicy, UserPassword};
+use super::settings::{JetStreamSettings, Port, Settings};
 
 /// What a file says, and what there is to say about it.
 pub(super) struct Reading {
@@ -282,10 +282,13 @@ const OPTIONS: &[(&[&str], Rule)] = &[
             }
         }),
     ),
-    (&["jetstream"], Rule::NotServed("JetStream", is_jetstream_off)),
-    (&["store_dir", "storedir"], Rule::NotServed("JetStream", is_empty_text)),
-    (&["default_js_domain"], Rule::NotServed("JetStream", is_empty_map)),
-    (&["feature_flags"], Rule::NotServed("JetStream", is_all_false)),
+    (&["jetstream"], Rule::Other(|reader, option, node| reader.jetstream(option, node))),
+    (
+        &["store_dir", "storedir"],
+        Rule::Other(|reader, option, node| reader.store_dir(option, node)),
+    ),
+    (&["default_js_domain"], Rule::NotServed("accounts", is_empty_map)),
+    (&["feature_flags"], Rule::NotServed("feature flags", is_all_false)),
     (&["tls"], Rule::NotServed("TLS", never)),
     (&["allow_non_tls"], Rule::NotServed("TLS", is_false)),
     (&["ocsp"], Rule::NotServed("TLS", is_false)),
@@ -319,6 +322,44 @@ const OPTIONS: &[(&[&str], Rule)] = &[
     (&["mqtt"], Rule::NotServed("MQTT", never)),
 ];
 
+/// All options of a `jetstream` block.
+const JETSTREAM_OPTIONS: &[&str] = &[
+    "enabled",
+    "enable",
+    "store_dir",
+    "store",
+    "storedir",
+    "max_memory_store",
+    "max_mem_store",
+    "max_mem",
+    "max_file_store",
+    "max_file",
+    "sync_interval",
+    "sync",
+    "domain",
+    "strict",
+    "limits",
+    "max_buffered_msgs",
+    "max_buffered_size",
+    "request_queue_limit",
+    "info_queue_limit",
+    "cipher",
+    "encryption_key",
+    "key",
+    "ek",
+    "prev_encryption_key",
+    "prev_key",
+    "prev_ek",
+    "tpm",
+    "unique_tag",
+    "extension_hint",
+    "max_outstanding_catchup",
+    "meta_compact",
+    "meta_compact_size",
+    "meta_compact_sync",
+    "max_concurrent_io",
+];
+
 fn never(_: &Value) -> bool {
     false
 }
@@ -341,19 +382,6 @@ fn is_empty_map(value: &Value) -> bool {
 
 fn is_all_false(value: &Value) -> bool {
     matches!(value, Value::Map(map) if map.iter().all(|(_, entry)| is_false(&entry.node.value)))
-}
-
-fn is_jetstream_off(value: &Value) -> bool {
-    match value {
-        Value::Text(text) => matches!(text.to_ascii_lowercase().as_str(), "disabled" | "disable"),
-        Value::Map(map) => {
-            let mut entries = map.iter();
-            entries.any(|(key, entry)| {
-                key.eq_ignore_ascii_case("enabled") && is_false(&entry.node.value)
-            })
-        }
-        _ => is_false(value),
-    }
 }
 
 struct Reader<'a> {
@@ -408,6 +436,195 @@ impl Reader<'_> {
                     self.not_served(entry.key_place, &format!("`{key}` ({feature})"));
                 }
             }
+        }
+    }
+
+    fn store_dir(&mut self, option: &str, node: &Node) {
+        let Some(directory) = self.text(option, node) else { return };
+        if self.settings.store_dir.as_ref().is_some_and(|known| !known.is_empty()) {
+            self.error(
+                node.place,
+                "`store_dir` is written twice, here and in `jetstream` or above",
+            );
+        }
+        self.settings.store_dir = Some(directory);
+    }
+
+    /// `true`, `enabled` or a map.
+    fn jetstream(&mut self, option: &str, node: &Node) {
+        let switch = |text: &str| match text.to_ascii_lowercase().as_str() {
+            "enabled" | "enable" => Some(true),
+            "disabled" | "disable" => Some(false),
+            _ => None,
+        };
+        match &node.value {
+            Value::Bool(on) => self.settings.jetstream = Some(*on),
+            Value::Text(text) => match switch(text) {
+                Some(on) => self.settings.jetstream = Some(on),
+                None => self.error(
+                    node.place,
+                    format!(
+                        "`{option}` must be enabled, disabled, true, false or a map, not {text:?}"
+                    ),
+                ),
+            },
+            Value::Map(map) => self.jetstream_block(map),
+            _ => self.mismatch(option, node, "enabled, disabled, true, false or a map"),
+        }
+    }
+
+    fn jetstream_block(&mut self, map: &Map) {
+        let mut block = JetStreamSettings::default();
+        let mut on = true;
+        for (key, entry) in map.iter() {
+            let (option, node) = (key.to_lowercase(), &entry.node);
+            match option.as_str() {
+                "enabled" | "enable" => on = self.switch(&option, node).unwrap_or(on),
+                "store_dir" | "store" | "storedir" => self.store_dir(&option, node),
+                "max_memory_store" | "max_mem_store" | "max_mem" => {
+                    block.memory_bytes_max = self.storage_size(&option, node);
+                }
+                "max_file_store" | "max_file" => {
+                    block.file_bytes_max = self.storage_size(&option, node);
+                }
+                "sync_interval" | "sync" => block.sync = self.sync_policy(&option, node),
+                "domain" => block.domain = self.domain(&option, node),
+                "strict" => block.strict = self.switch(&option, node),
+                "limits" => {
+                    if let Some(map) = self.map(&option, node) {
+                        self.jetstream_limits(map, &mut block);
+                    }
+                }
+                "max_buffered_msgs" => {
+                    block.buffered_messages_max = self.size(&option, node, SIZE_MAX);
+                }
+                "max_buffered_size" => {
+                    block.buffered_bytes_max = self.storage_size(&option, node);
+                }
+                "request_queue_limit" => {
+                    block.request_queue_max = self.size(&option, node, SIZE_MAX);
+                }
+                "info_queue_limit" => {
+                    block.info_queue_max = self.size(&option, node, SIZE_MAX);
+                }
+                "cipher" => self.cipher(&option, node),
+                "encryption_key"
+                | "key"
+                | "ek"
+                | "prev_encryption_key"
+                | "prev_key"
+                | "prev_ek" => {
+                    if !is_empty_text(&node.value) {
+                        self.not_served(entry.key_place, &format!("`{key}` (encryption)"));
+                    }
+                }
+                "tpm" => self.not_served(entry.key_place, &format!("`{key}` (encryption)")),
+                "unique_tag"
+                | "extension_hint"
+                | "max_outstanding_catchup"
+                | "meta_compact"
+                | "meta_compact_size"
+                | "meta_compact_sync"
+                | "max_concurrent_io" => {
+                    let text = format!("`{key}` has no effect here");
+                    self.say(entry.key_place, Severity::Notice, text);
+                }
+                _ => self.unknown(key, entry, JETSTREAM_OPTIONS.iter().copied()),
+            }
+        }
+        self.settings.jetstream = Some(on);
+        self.settings.jetstream_block = Some(block);
+    }
+
+    fn jetstream_limits(&mut self, map: &Map, block: &mut JetStreamSettings) {
+        const KNOWN: [&str; 5] =
+            ["max_ack_pending", "max_ha_assets", "max_request_batch", "duplicate_window", "batch"];
+        for (key, entry) in map.iter() {
+            let (option, node) = (key.to_lowercase(), &entry.node);
+            match option.as_str() {
+                "max_ack_pending" => block.ack_pending_max = self.count(&option, node),
+                "max_request_batch" => block.request_batch_max = self.count(&option, node),
+                "duplicate_window" => {
+                    block.duplicate_window_max = self.duration(&option, node, Seconds::Refused);
+                }
+                "batch" => {
+                    if let Some(map) = self.map(&option, node) {
+                        self.jetstream_batch(map, block);
+                    }
+                }
+                "max_ha_assets" => {
+                    let text = format!("`{key}` has no effect here");
+                    self.say(entry.key_place, Severity::Notice, text);
+                }
+                _ => self.unknown(key, entry, KNOWN),
+            }
+        }
+    }
+
+    fn jetstream_batch(&mut self, map: &Map, block: &mut JetStreamSettings) {
+        const KNOWN: [&str; 4] =
+            ["max_inflight_per_stream", "max_inflight_total", "max_msgs", "timeout"];
+        for (key, entry) in map.iter() {
+            let (option, node) = (key.to_lowercase(), &entry.node);
+            match option.as_str() {
+                "max_inflight_per_stream" => {
+                    block.batches_per_stream_max = self.count(&option, node);
+                }
+                "max_inflight_total" => block.batches_max = self.count(&option, node),
+                "max_msgs" => block.batch_messages_max = self.count(&option, node),
+                "timeout" => block.batch_timeout = self.duration(&option, node, Seconds::Refused),
+                _ => self.unknown(key, entry, KNOWN),
+            }
+        }
+    }
+
+    /// A number of which a negative one says nothing.
+    fn count(&mut self, option: &str, node: &Node) -> Option<usize> {
+        usize::try_from(self.integer(option, node)?).ok()
+    }
+
+    /// Bytes, as a number or a text such as `10G`; a negative number says nothing.
+    fn storage_size(&mut self, option: &str, node: &Node) -> Option<u64> {
+        match &node.value {
+            Value::Integer(bytes) => u64::try_from(*bytes).ok(),
+            Value::Text(text) => {
+                let bytes = storage_bytes(text).ok_or_else(|| {
+                    format!(
+                        "`{option}` must be a number of bytes or a text that ends in K, M, G or T, such as \"10G\", not {text:?}"
+                    )
+                });
+                u64::try_from(self.checked(node, bytes)?).ok()
+            }
+            _ => {
+                self.mismatch(option, node, "a number of bytes or a text such as \"10G\"");
+                None
+            }
+        }
+    }
+
+    fn sync_policy(&mut self, option: &str, node: &Node) -> Option<SyncPolicy> {
+        if matches!(&node.value, Value::Text(text) if text.eq_ignore_ascii_case("always")) {
+            return Some(SyncPolicy::Always);
+        }
+        self.duration(option, node, Seconds::Allowed).map(SyncPolicy::Interval)
+    }
+
+    fn domain(&mut self, option: &str, node: &Node) -> Option<String> {
+        let domain = self.text(option, node)?;
+        let is_refused =
+            |c: char| matches!(c, ' ' | '\t' | '\r' | '\n' | '\u{c}' | '.' | '*' | '>');
+        if domain.contains(is_refused) {
+            self.error(node.place, "a domain cannot contain blanks, '.', '*' or '>'");
+            return None;
+        }
+        Some(domain)
+    }
+
+    /// Says nothing without a key, but must still be one.
+    fn cipher(&mut self, option: &str, node: &Node) {
+        let Some(cipher) = self.text(option, node) else { return };
+        if !["chacha", "chachapoly", "aes"].contains(&cipher.to_lowercase().as_str()) {
+            self.error(node.place, format!("`{option}` must be chacha or aes, not {cipher:?}"));
         }
     }
 
@@ -735,6 +952,21 @@ fn is_switch(text: &str) -> bool {
     matches!(text.to_ascii_lowercase().as_str(), "true" | "yes" | "on" | "false" | "no" | "off")
 }
 
+/// `10K`, `10M`, `10G`, `10T`; nothing at all is 0.
+fn storage_bytes(text: &str) -> Option<i64> {
+    if text.is_empty() {
+        return Some(0);
+    }
+    let unit: i64 = match text.chars().last()? {
+        'K' => 1 << 10,
+        'M' => 1 << 20,
+        'G' => 1 << 30,
+        'T' => 1 << 40,
+        _ => return None,
+    };
+    text[..text.len() - 1].parse::<i64>().ok()?.checked_mul(unit)
+}
+
 /// Go's `net.SplitHostPort`, and the number of the port.
 fn host_and_port(text: &str) -> Result<(String, Port), String> {
     let wrong = || format!("{text:?} is not host:port, such as \"0.0.0.0:4222\" or \"[::1]:4222\"");
@@ -756,7 +988,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::super::conf::Memory;
-    use super::super::options::{Authentication, Monitoring, Options};
+    use super::super::options::{Authentication, JetStreamOptions, Monitoring, Options};
     use super::super::{Flags, Loaded, load};
     use super::*;
 
@@ -1048,15 +1280,118 @@ mod tests {
     }
 
     #[test]
-    fn options_that_are_not_served() {
+    fn streams() {
+        let check_block = |text: &str, expect: fn(&mut JetStreamOptions)| {
+            check(text, |o| expect(o.jetstream.insert(JetStreamOptions::default())));
+        };
         for text in [
             "jetstream: true",
+            "jetstream: on",
             "jetstream: enabled",
+            "jetstream: Enable",
             "jetstream {}",
-            "jetstream {store_dir: x}",
-            "jetstream: foo",
-            "store_dir: x",
-            "storedir: x",
+            "jetstream {enabled: true}",
+            "jetstream {cipher: aes}",
+            "jetstream {key: \"\"}",
+            "jetstream {max_mem: -1, max_file: -1}",
+            "jetstream {strict: true, sync_interval: Always, domain: \"\"}",
+            "jetstream {limits {}}",
+            "jetstream {limits {batch {}, max_ack_pending: -1}}",
+        ] {
+            check_block(text, |_| ());
+        }
+        for name in ["store_dir", "store", "storedir"] {
+            check_block(&format!("jetstream {{{name}: d}}"), |o| o.store_dir = Some("d".into()));
+        }
+        check_block("store_dir: d, jetstream: on", |o| o.store_dir = Some("d".into()));
+        check_block("jetstream {}, storedir: d", |o| o.store_dir = Some("d".into()));
+        check("store_dir: d", |_| ());
+        for name in ["max_memory_store", "max_mem_store", "max_mem"] {
+            check_block(&format!("jetstream {{{name}: 1GB}}"), |o| {
+                o.memory_bytes_max = Some(1 << 30);
+            });
+        }
+        for name in ["max_file_store", "max_file"] {
+            check_block(&format!("jetstream {{{name}: \"2T\"}}"), |o| {
+                o.file_bytes_max = Some(2 << 40);
+            });
+        }
+        check_block("jetstream {max_mem: 0}", |o| o.memory_bytes_max = Some(0));
+        check_block("jetstream {max_mem: \"\"}", |o| o.memory_bytes_max = Some(0));
+        check_block("jetstream {sync: \"2m\"}", |o| {
+            o.sync = SyncPolicy::Interval(Duration::from_secs(120));
+        });
+        check_remarks("jetstream {sync_interval: 3}", "write it as a duration", |o| {
+            o.jetstream = Some(JetStreamOptions {
+                sync: SyncPolicy::Interval(Duration::from_secs(3)),
+                ..JetStreamOptions::default()
+            });
+        });
+        check_block("jetstream {domain: hub}", |o| o.domain = Some("hub".into()));
+        check_block("jetstream {strict: false}", |o| o.strict = false);
+        check_block(
+            "jetstream {limits {max_ack_pending: 1, max_request_batch: 2, duplicate_window: \"3s\",
+             batch {max_inflight_per_stream: 4, max_inflight_total: 5, max_msgs: 6, timeout: \"7s\"}}}",
+            |o| {
+                o.ack_pending_max = Some(1);
+                o.request_batch_max = Some(2);
+                o.duplicate_window_max = Some(Duration::from_secs(3));
+                o.batches_per_stream_max = 4;
+                o.batches_max = 5;
+                o.batch_messages_max = 6;
+                o.batch_timeout = Duration::from_secs(7);
+            },
+        );
+        check_block(
+            "jetstream {max_buffered_msgs: 1, max_buffered_size: 2K, request_queue_limit: 3, info_queue_limit: 4}",
+            |o| {
+                o.buffered_messages_max = 1;
+                o.buffered_bytes_max = 2000;
+                o.request_queue_max = 3;
+                o.info_queue_max = 4;
+            },
+        );
+        for name in [
+            "unique_tag: az",
+            "extension_hint: no_extend",
+            "max_outstanding_catchup: 1M",
+            "meta_compact: 1",
+            "meta_compact_size: 1",
+            "meta_compact_sync: true",
+            "max_concurrent_io: 9",
+            "limits {max_ha_assets: 1}",
+        ] {
+            check_remarks(&format!("jetstream {{{name}}}"), "has no effect here", |o| {
+                o.jetstream = Some(JetStreamOptions::default());
+            });
+        }
+        check_error("jetstream: foo", "1:12", "must be enabled, disabled, true, false or a map");
+        check_error("jetstream: 5", "1:12", "must be enabled, disabled, true, false or a map");
+        check_error("jetstream {max_mem: 10}, jetstream {max_memm: 1}", "1:37", "did you mean");
+        check_error("jetstream {enabled: 5}", "1:21", "must be true or false");
+        check_error("jetstream {store_dir: 5}", "1:23", "must be a text");
+        check_error("store_dir: a, jetstream {store_dir: b}", "1:12", "written twice");
+        check_error("jetstream {max_mem: \"10X\"}", "1:21", "ends in K, M, G or T");
+        check_error("jetstream {max_mem: \"xK\"}", "1:21", "ends in K, M, G or T");
+        check_error("jetstream {max_mem: []}", "1:21", "must be a number of bytes");
+        check_error("jetstream {sync: \"x\"}", "1:18", "not a duration");
+        check_error("jetstream {sync: -3}", "1:18", "seconds");
+        check_error("jetstream {domain: \"a.b\"}", "1:20", "cannot contain");
+        check_error("jetstream {domain: \"a b\"}", "1:20", "cannot contain");
+        check_error("jetstream {strict: 5}", "1:20", "must be true or false");
+        check_error("jetstream {cipher: des}", "1:20", "must be chacha or aes");
+        check_error("jetstream {limits: 5}", "1:20", "must be a map");
+        check_error("jetstream {limits {max_ack: 5}}", "1:20", "unknown field");
+        check_error("jetstream {limits {max_ack_pending: x}}", "1:37", "a whole number");
+        check_error("jetstream {limits {duplicate_window: 5}}", "1:38", "must be a duration");
+        check_error("jetstream {limits {batch {max: 5}}}", "1:27", "unknown field");
+        check_error("jetstream {limits {batch: 5}}", "1:27", "must be a map");
+        check_error("jetstream {max_buffered_msgs: -1}", "1:31", "must be 0 or more");
+    }
+
+    #[test]
+    fn options_that_are_not_served() {
+        for text in [
             "default_js_domain {a: b}",
             "feature_flags {x: true}",
             "tls {}",
@@ -1101,6 +1436,13 @@ mod tests {
         }
         for (text, place) in [
             ("write_timeout: retry", "1:16"),
+            ("jetstream {key: x}", "1:12"),
+            ("jetstream {ek: x}", "1:12"),
+            ("jetstream {encryption_key: x}", "1:12"),
+            ("jetstream {prev_key: x}", "1:12"),
+            ("jetstream {prev_ek: x}", "1:12"),
+            ("jetstream {prev_encryption_key: x}", "1:12"),
+            ("jetstream {tpm {}}", "1:12"),
             ("authorization {permissions {}}", "1:16"),
             ("authorization {default_permission {}}", "1:16"),
             ("authorization {default_permissions {}}", "1:16"),
@@ -1263,6 +1605,10 @@ mod tests {
         assert!(!options("-D=false", "debug: true").log.debug);
         assert_eq!(options("-a=", "host: h").host, "0.0.0.0");
         assert_eq!(options("-l=", "log_file: f").log.file, None);
+        assert_eq!(options("-js=false", "jetstream {domain: d}").jetstream, None);
+        let jetstream = options("-js -sd e", "store_dir: f, jetstream {domain: d, enabled: no}");
+        let jetstream = jetstream.jetstream.unwrap();
+        assert_eq!((jetstream.store_dir, jetstream.domain), (Some("e".into()), Some("d".into())));
         assert_eq!(
             options("--auth t", "authorization {user: a, password: b}").authentication,
             Authentication::Token(Secret::new("t"))

@@ -325,7 +325,6 @@ fn port(value: &str) -> Result<Port, String> {
     Port::try_from(integer(value)?)
 }
 
-const JETSTREAM: &str = "JetStream";
 const TLS: &str = "TLS";
 const CLUSTER: &str = "clustering";
 
@@ -563,20 +562,25 @@ const SECTIONS: &[Section] = &[
         ],
     },
     Section {
-        title: "Known, but not served yet",
+        title: "JetStream",
         flags: &[
             Definition {
                 names: &["-js", "--jetstream"],
                 value: "",
-                effect: Effect::NotServed(JETSTREAM, Off::False),
-                help: "JetStream",
+                effect: Effect::Switch(|parsing, on| parsing.flags.settings.jetstream = Some(on)),
+                help: "Keep streams",
             },
             Definition {
                 names: &["-sd", "--store_dir"],
                 value: "directory",
-                effect: Effect::NotServed(JETSTREAM, Off::Empty),
-                help: "Directory of its streams",
+                effect: Effect::Text(|flags, text| flags.settings.store_dir = Some(text)),
+                help: "Directory to keep them in",
             },
+        ],
+    },
+    Section {
+        title: "Known, but not served yet",
+        flags: &[
             Definition {
                 names: &["--tls"],
                 value: "",
@@ -744,6 +748,7 @@ mod tests {
             (&["l", "log"], |s| &mut s.log_file),
             (&["r", "remote_syslog"], |s| &mut s.remote_syslog),
             (&["user"], |s| &mut s.user),
+            (&["sd", "store_dir"], |s| &mut s.store_dir),
         ];
         for (names, field) in fields {
             for name in *names {
@@ -777,6 +782,8 @@ mod tests {
         check("--log_format json", |s| s.log_format = Some(LogFormat::Json));
         check("--log_format=text", |s| s.log_format = Some(LogFormat::Text));
         check("--reactors 4", |s| s.reactors = Some(4));
+        check("-js", |s| s.jetstream = Some(true));
+        check("--jetstream=false", |s| s.jetstream = Some(false));
         assert!(parse("-t").unwrap().test);
         assert!(!parse("-t=false").unwrap().test);
     }
@@ -855,11 +862,9 @@ mod tests {
 
     #[test]
     fn flags_of_features_that_are_not_served() {
-        check_error("-js", "-js: JetStream is not served yet by this version");
-        check_error("-js -sd x --tls", "-js, -sd: JetStream is not served yet by this version");
+        check_error("--tls", "-tls: TLS is not served yet by this version");
+        check_error("--tls --tlscert x", "-tls, -tlscert: TLS is not served yet by this version");
         for line in [
-            "--jetstream",
-            "--store_dir=x",
             "--tls",
             "--tlscert x",
             "--tlskey x",
@@ -883,7 +888,7 @@ mod tests {
         // Their values are checked, and asking for nothing is granted.
         check_error("-js=x", "invalid value \"x\" for flag -js: write true or false");
         check_error("-ms x", "invalid value \"x\" for flag -ms: not a whole number");
-        for line in ["-js=false", "-sd=", "--tls=false", "--routes=", "--profile 0", "-ms 0"] {
+        for line in ["--tls=false", "--routes=", "--profile 0", "-ms 0"] {
             check(line, |_| ());
         }
     }

@@ -6,7 +6,8 @@
 use thiserror::Error;
 
 use super::options::{
-    Authentication, Limits, LogOptions, Monitoring, Options, Secret, Timers, UserPassword,
+    Authentication, JetStreamOptions, Limits, LogOptions, Monitoring, Options, Secret, SyncPolicy,
+    Timers, UserPassword,
 };
 use super::settings::{Port, Settings};
 
@@ -33,6 +34,7 @@ impl Options {
         Ok(Self {
             monitoring: monitoring(&settings),
             log: log(&settings),
+            jetstream: jetstream(&settings),
             authentication,
             limits,
             timers,
@@ -197,6 +199,43 @@ fn timers(settings: &Settings) -> Result<Timers, Contradiction> {
     Ok(timers)
 }
 
+fn jetstream(settings: &Settings) -> Option<JetStreamOptions> {
+    if settings.jetstream != Some(true) {
+        return None;
+    }
+    let default = JetStreamOptions::default();
+    let block = settings.jetstream_block.clone().unwrap_or_default();
+    let request_queue_max =
+        at_least_one(block.request_queue_max).unwrap_or(default.request_queue_max);
+    Some(JetStreamOptions {
+        store_dir: written(settings.store_dir.clone()).map(Into::into),
+        memory_bytes_max: block.memory_bytes_max,
+        file_bytes_max: block.file_bytes_max,
+        sync: match block.sync {
+            // No time at all between writing and syncing is what `always` says.
+            Some(SyncPolicy::Interval(interval)) if interval.is_zero() => SyncPolicy::Always,
+            sync => sync.unwrap_or(default.sync),
+        },
+        domain: written(block.domain),
+        strict: block.strict.unwrap_or(default.strict),
+        ack_pending_max: at_least_one(block.ack_pending_max),
+        request_batch_max: at_least_one(block.request_batch_max),
+        duplicate_window_max: at_least_one(block.duplicate_window_max),
+        batches_per_stream_max: at_least_one(block.batches_per_stream_max)
+            .unwrap_or(default.batches_per_stream_max),
+        batches_max: at_least_one(block.batches_max).unwrap_or(default.batches_max),
+        batch_messages_max: at_least_one(block.batch_messages_max)
+            .unwrap_or(default.batch_messages_max),
+        batch_timeout: at_least_one(block.batch_timeout).unwrap_or(default.batch_timeout),
+        buffered_messages_max: at_least_one(block.buffered_messages_max)
+            .unwrap_or(default.buffered_messages_max),
+        buffered_bytes_max: at_least_one(block.buffered_bytes_max)
+            .unwrap_or(default.buffered_bytes_max),
+        request_queue_max,
+        info_queue_max: at_least_one(block.info_queue_max).unwrap_or(request_queue_max),
+    })
+}
+
 fn log(settings: &Settings) -> LogOptions {
     let default = LogOptions::default();
     LogOptions {
@@ -335,6 +374,45 @@ mod tests {
                     no_auth_user: Some("v".into()),
                 };
             },
+        );
+    }
+
+    #[test]
+    fn streams() {
+        use super::super::settings::JetStreamSettings;
+        let on = JetStreamOptions::default;
+        check(|s| s.jetstream = Some(false), |_| ());
+        check(|s| s.store_dir = Some("d".into()), |_| ());
+        check(|s| s.jetstream = Some(true), |o| o.jetstream = Some(on()));
+        let check_block = |write: fn(&mut JetStreamSettings), expect: fn(&mut JetStreamOptions)| {
+            check(
+                |s| {
+                    s.jetstream = Some(true);
+                    write(s.jetstream_block.get_or_insert_default());
+                },
+                |o| expect(o.jetstream.insert(on())),
+            );
+        };
+        check_block(
+            |b| b.sync = Some(SyncPolicy::Interval(Duration::ZERO)),
+            |o| o.sync = SyncPolicy::Always,
+        );
+        check_block(
+            |b| b.request_queue_max = Some(7),
+            |o| (o.request_queue_max, o.info_queue_max) = (7, 7),
+        );
+        check_block(|b| b.info_queue_max = Some(7), |o| o.info_queue_max = 7);
+        // Nothing at all may be meant.
+        check_block(|b| b.memory_bytes_max = Some(0), |o| o.memory_bytes_max = Some(0));
+        check_block(
+            |b| {
+                b.domain = Some(String::new());
+                b.ack_pending_max = Some(0);
+                b.batches_max = Some(0);
+                b.batch_timeout = Some(Duration::ZERO);
+                b.buffered_bytes_max = Some(0);
+            },
+            |_| (),
         );
     }
 

@@ -19,10 +19,10 @@ use conf::{Diagnostic, Document, Severity, Surroundings, in_order};
 pub use flags::{FlagError, Flags, Show};
 pub use meaning::Contradiction;
 pub use options::{
-    Authentication, Limits, LogFormat, LogOptions, Monitoring, Options, Secret, Timers,
-    UserPassword,
+    Authentication, JetStreamOptions, Limits, LogFormat, LogOptions, Monitoring, Options, Secret,
+    SyncPolicy, Timers, UserPassword,
 };
-pub use settings::{Port, Settings};
+pub use settings::{JetStreamSettings, Port, Settings};
 
 /// Options, and what their writer should be told.
 #[derive(Debug)]

@@ -47,6 +47,8 @@ pub struct Options {
     pub server_tags: Vec<String>,
     /// Metadata shown in `/varz`.
     pub server_metadata: std::collections::BTreeMap<String, String>,
+    /// Streams. Default: none.
+    pub jetstream: Option<JetStreamOptions>,
     /// The configuration file these options came from, and its digest (`sha256:...`).
     pub config_file: Option<(PathBuf, String)>,
 }
@@ -71,6 +73,7 @@ impl Default for Options {
             reactors: None,
             server_tags: Vec::new(),
             server_metadata: std::collections::BTreeMap::new(),
+            jetstream: None,
             config_file: None,
         }
     }
@@ -230,6 +233,104 @@ impl Default for Timers {
             lame_duck_grace_period: Duration::from_secs(10),
         }
     }
+}
+
+/// Streams: where they are kept and how much there may be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JetStreamOptions {
+    /// The directory below which they are kept, in a directory `jetstream`. Default: `nats` in the
+    /// directory for temporary files, which may not outlive a restart of the machine.
+    pub store_dir: Option<PathBuf>,
+    /// Bytes of streams in memory. Default: three quarters of the memory.
+    pub memory_bytes_max: Option<u64>,
+    /// Bytes of streams in files. Default: three quarters of what the disk has left.
+    pub file_bytes_max: Option<u64>,
+    /// When files are synced. Default: before the publisher is told that its message is stored.
+    pub sync: SyncPolicy,
+    /// Name of the domain: the API is also reached as `$JS.<domain>.API`.
+    pub domain: Option<String>,
+    /// Refuse API requests with unknown fields. Default true.
+    pub strict: bool,
+    /// Messages a consumer may have delivered and not acknowledged. Default: unlimited.
+    pub ack_pending_max: Option<usize>,
+    /// Messages a pull may ask for. Default: unlimited.
+    pub request_batch_max: Option<usize>,
+    /// The longest window in which duplicates are known. Default: unlimited.
+    pub duplicate_window_max: Option<Duration>,
+    /// Atomic batches of one stream at once. Default 50.
+    pub batches_per_stream_max: usize,
+    /// Atomic batches of all streams at once. Default 1,000.
+    pub batches_max: usize,
+    /// Messages of an atomic batch. Default 1,000.
+    pub batch_messages_max: usize,
+    /// How long an atomic batch may take. Default 10 s.
+    pub batch_timeout: Duration,
+    /// Messages that wait to be stored in one stream; publishers of more are refused. Default
+    /// 100,000.
+    pub buffered_messages_max: usize,
+    /// Their bytes. Default 128 MiB.
+    pub buffered_bytes_max: u64,
+    /// API requests that wait; when there are more, all are dropped. Default 10,000.
+    pub request_queue_max: usize,
+    /// The same for requests for information. Default 10,000.
+    pub info_queue_max: usize,
+}
+
+impl Default for JetStreamOptions {
+    fn default() -> Self {
+        Self {
+            store_dir: None,
+            memory_bytes_max: None,
+            file_bytes_max: None,
+            sync: SyncPolicy::Always,
+            domain: None,
+            strict: true,
+            ack_pending_max: None,
+            request_batch_max: None,
+            duplicate_window_max: None,
+            batches_per_stream_max: 50,
+            batches_max: 1_000,
+            batch_messages_max: 1_000,
+            batch_timeout: Duration::from_secs(10),
+            buffered_messages_max: 100_000,
+            buffered_bytes_max: 128 * 1024 * 1024,
+            request_queue_max: 10_000,
+            info_queue_max: 10_000,
+        }
+    }
+}
+
+impl JetStreamOptions {
+    /// The directory that streams are kept in.
+    pub fn directory(&self) -> PathBuf {
+        const NAME: &str = "jetstream";
+        match &self.store_dir {
+            Some(directory) => directory.join(NAME),
+            None => std::env::temp_dir().join("nats").join(NAME),
+        }
+    }
+
+    /// What configurations of streams and consumers are checked against.
+    pub fn limits(&self) -> crate::jetstream::limits::Limits {
+        let whole = |number: Option<usize>| {
+            number.map_or(0, |number| i64::try_from(number).unwrap_or(i64::MAX))
+        };
+        let nanoseconds = self.duplicate_window_max.unwrap_or_default().as_nanos();
+        crate::jetstream::limits::Limits {
+            duplicate_window_ns: i64::try_from(nanoseconds).unwrap_or(i64::MAX),
+            ack_pending_max: whole(self.ack_pending_max),
+            request_batch_max: whole(self.request_batch_max),
+        }
+    }
+}
+
+/// When what was written to a file is made to survive a crash of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// Before the publisher is told.
+    Always,
+    /// This long after it was written; the publisher was told before.
+    Interval(Duration),
 }
 
 /// Where and how log lines are written.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::options::{LogFormat, Secret, UserPassword};
+use super::options::{LogFormat, Secret, SyncPolicy, UserPassword};
 
 /// Defines [`Settings`] and [`Settings::over`], so that no field can be left out of the latter.
 macro_rules! settings {
@@ -118,6 +118,49 @@ settings! {
     server_tags: Vec<String>,
     /// Metadata of `/varz`.
     server_metadata: BTreeMap<String, String>,
+    /// Whether there are streams.
+    jetstream: bool,
+    /// Directory below which streams are kept.
+    store_dir: String,
+    /// What the `jetstream` block says besides.
+    jetstream_block: JetStreamSettings,
+}
+
+/// What a `jetstream` block says; no flag says any of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JetStreamSettings {
+    /// Bytes of streams in memory.
+    pub memory_bytes_max: Option<u64>,
+    /// Bytes of streams in files.
+    pub file_bytes_max: Option<u64>,
+    /// When files are synced.
+    pub sync: Option<SyncPolicy>,
+    /// Name of the domain.
+    pub domain: Option<String>,
+    /// Whether API requests with unknown fields are refused.
+    pub strict: Option<bool>,
+    /// Messages a consumer may have delivered and not acknowledged; 0 is unlimited.
+    pub ack_pending_max: Option<usize>,
+    /// Messages a pull may ask for; 0 is unlimited.
+    pub request_batch_max: Option<usize>,
+    /// The longest window in which duplicates are known; zero is unlimited.
+    pub duplicate_window_max: Option<Duration>,
+    /// Atomic batches of one stream at once; 0 is the default.
+    pub batches_per_stream_max: Option<usize>,
+    /// Atomic batches of all streams at once; 0 is the default.
+    pub batches_max: Option<usize>,
+    /// Messages of an atomic batch; 0 is the default.
+    pub batch_messages_max: Option<usize>,
+    /// How long an atomic batch may take; zero is the default.
+    pub batch_timeout: Option<Duration>,
+    /// Messages that wait for one stream; 0 is the default.
+    pub buffered_messages_max: Option<usize>,
+    /// Bytes that wait for one stream; 0 is the default.
+    pub buffered_bytes_max: Option<u64>,
+    /// API requests that wait; 0 is the default.
+    pub request_queue_max: Option<usize>,
+    /// API requests for information that wait; 0 is as many as of the others.
+    pub info_queue_max: Option<usize>,
 }
 
 /// A port as it can be written.

@@ -37,6 +37,8 @@ pub(crate) struct Control {
     pub(crate) listener: TcpListener,
     pub(crate) monitoring: Option<TcpListener>,
     pub(crate) reactors: Vec<JoinHandle<()>>,
+    /// The thread of the streams, if there are any.
+    pub(crate) shard: Option<JoinHandle<()>>,
     pub(crate) commands: mpsc::Receiver<Command>,
 }
 
@@ -83,13 +85,22 @@ impl Control {
             monitoring.abort();
             let _ = monitoring.await;
         }
-        for peer in &self.shared.peers {
+        for peer in self.shared.reactors() {
             peer.inbox.push(Mail::Stop);
         }
         for reactor in self.reactors {
             if reactor.join().is_err() {
                 tracing::error!("a reactor thread had panicked");
             }
+        }
+        // After the reactors: what they took in is in its inbox by now.
+        for peer in &self.shared.peers[self.shared.reactors().len()..] {
+            peer.inbox.push(Mail::Stop);
+        }
+        if let Some(shard) = self.shard
+            && shard.join().is_err()
+        {
+            tracing::error!("the thread of the streams had panicked");
         }
     }
 }

@@ -182,9 +182,9 @@ impl<'a> Operation<'a> {
             Self::Info => api!("account_info"),
             Self::StreamCreate(_) => api!("stream_create"),
             Self::StreamUpdate(_)
-            | Self::StreamCancelMove(_)
             | Self::AccountStreamMove(..)
             | Self::AccountStreamCancelMove(..) => api!("stream_update"),
+            Self::StreamCancelMove(_) => api!("stream_cancel_move"),
             Self::StreamNames => api!("stream_names"),
             Self::StreamList => api!("stream_list"),
             Self::StreamInfo(_) => api!("stream_info"),
@@ -194,7 +194,8 @@ impl<'a> Operation<'a> {
             Self::MessageDelete(_) => api!("stream_msg_delete"),
             Self::StreamSnapshot(_) => api!("stream_snapshot"),
             Self::StreamRestore(_) => api!("stream_restore"),
-            Self::StreamPeerRemove(_) | Self::StreamPeerEvacuate(_) => api!("stream_remove_peer"),
+            Self::StreamPeerRemove(_) => api!("stream_remove_peer"),
+            Self::StreamPeerEvacuate(_) => api!("stream_evacuate_peer"),
             Self::StreamLeaderStepDown(_) => api!("stream_leader_stepdown"),
             Self::ConsumerCreate { .. } | Self::DurableCreate(..) => api!("consumer_create"),
             Self::ConsumerNames(_) => api!("consumer_names"),

@@ -545,7 +545,9 @@ impl ConsumerConfig {
         if old.max_waiting != new.max_waiting {
             return Err(error::consumer_create("max waiting can not be updated"));
         }
-        if !old.is_durable() && new.inactive_threshold_ns <= 0 {
+        // What was durable and is no longer keeps having no threshold.
+        let changed = new.inactive_threshold_ns != old.inactive_threshold_ns;
+        if changed && !old.is_durable() && new.inactive_threshold_ns <= 0 {
             new.inactive_threshold_ns = INACTIVE_THRESHOLD_NS;
         }
         new.pause_until = new.pause_until.map(Timestamp::in_utc);
@@ -835,16 +837,17 @@ impl ConsumerConfig {
         refuse(self.priority_groups.is_empty(), error::CONSUMER_PRIORITY_POLICY_WITHOUT_GROUP)?;
         for group in &self.priority_groups {
             refuse(group.is_empty(), error::CONSUMER_EMPTY_GROUP_NAME)?;
-            let is_letter = |byte: u8| {
-                byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'=' | b'-')
-            };
-            refuse(
-                group.len() > GROUP_NAME_BYTES_MAX || !group.bytes().all(is_letter),
-                error::CONSUMER_INVALID_GROUP_NAME,
-            )?;
+            refuse(!is_group_name(group), error::CONSUMER_INVALID_GROUP_NAME)?;
         }
         Ok(())
     }
+}
+
+/// Whether a group can have this name.
+pub fn is_group_name(name: &str) -> bool {
+    let is_letter =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'=' | b'-');
+    (1..=GROUP_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_letter)
 }
 
 /// Whether `text` is a number that is not negative; what Go's `strconv.Atoi` says if it is not.

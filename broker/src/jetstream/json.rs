@@ -246,7 +246,7 @@ impl Place<'_> {
     /// What Go calls the elements, if the list here says what Go calls it.
     fn element_type(&self) -> Option<&'static str> {
         match self.parent?.step {
-            Step::Field(_, named) => named?.strip_prefix("[]"),
+            Step::Field(_, named) => Some(named?.strip_prefix("[]")?.trim_start_matches('*')),
             _ => None,
         }
     }
@@ -852,5 +852,118 @@ impl Formatter for GoFormatter {
             written = index + character.len_utf8();
         }
         writer.write_all(&fragment.as_bytes()[written..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jetstream::stream_config::{StreamConfig, StreamConfigRequest};
+
+    /// Errors in the words of Go are in the recorded chapters; here is what has none.
+    #[test]
+    fn lenient_and_strict() {
+        let check = |text: &str, strict: bool, expected: Result<(&str, i64), &str>| {
+            let mut request = StreamConfigRequest::default();
+            let result = read_request(text.as_bytes(), strict, &mut request);
+            let found =
+                result.as_ref().map(|()| (request.config.name.as_str(), request.config.max_msgs));
+            assert_eq!(found.map_err(String::as_str), expected, "{text}");
+        };
+        let known = r#"{"name":"a","max_msgs":2}"#;
+        let unknown = r#"{"name":"a","x":{"y":[1,"\u0041"]},"max_msgs":2}"#;
+        check(known, true, Ok(("a", 2)));
+        check(unknown, true, Err("json: unknown field \"x\""));
+        check(unknown, false, Ok(("a", 2)));
+        check("", true, Ok(("", 0)));
+        check(" \r\n\t", true, Ok(("", 0)));
+        check("{} {}", false, Ok(("", 0)));
+        check("{} {\"x\":1}", false, Err("invalid character '{' after top-level value"));
+        check("{", false, Err("unexpected end of JSON input"));
+        check("{x", false, Err("invalid character 'x' looking for beginning of object key string"));
+        let deep = format!("{}{}", "[".repeat(10_001), "]".repeat(10_001));
+        check(&deep, true, Err("exceeded max depth at offset 10001"));
+        let within = format!("{{\"x\":{}{}}}", "[".repeat(9_999), "]".repeat(9_999));
+        check(&within, false, Ok(("", 0)));
+    }
+
+    #[test]
+    fn empty_requests() {
+        for empty in ["", "{}", " {} ", "{ \n}"] {
+            assert!(is_empty_request(empty.as_bytes()), "{empty:?}");
+        }
+        for full in [" ", "x", "[]", "null", "{\"a\":1}", "{}x", "{} {}", "{"] {
+            assert!(!is_empty_request(full.as_bytes()), "{full:?}");
+        }
+        assert!(is_object_or_array(b" \t{x") && is_object_or_array(b"["));
+        assert!(
+            !is_object_or_array(b"") && !is_object_or_array(b"x{") && !is_object_or_array(b" ")
+        );
+    }
+
+    #[test]
+    fn texts() {
+        let check = |raw: &str, expected: &str| {
+            let mut text = String::new();
+            let (value, _) = scan_document(raw.as_bytes(), 0).ok().unwrap();
+            let root = Root { name: "", unknown: Unknown::PassedOver };
+            text.decode(value, &Place { root: &root, parent: None, step: Step::None }).unwrap();
+            assert_eq!(text, expected, "{raw}");
+        };
+        check(r#""a\"\\\/\b\f\n\r\t\u0041""#, "a\"\\/\u{8}\u{c}\n\r\tA");
+        check(r#""\ud83e\uddc0""#, "\u{1f9c0}");
+        check(r#""\ud83e\u0041""#, "\u{fffd}A");
+        check(r#""\udDc0\ud83ex\ud83e""#, "\u{fffd}\u{fffd}x\u{fffd}");
+        check("null", "");
+    }
+
+    #[test]
+    fn go_writes_and_quotes() {
+        let written = |text: &str| String::from_utf8(to_vec(text)).unwrap();
+        assert_eq!(
+            written("<a>&\u{2028}\u{2029}é\u{7f}"),
+            "\"\\u003ca\\u003e\\u0026\\u2028\\u2029é\u{7f}\""
+        );
+        assert_eq!(written("\"\\\n\u{8}\u{1}"), r#""\"\\\n\b\u0001""#);
+        assert_eq!(go_quoted("a\"\\\n\u{7}\u{1}\u{7f}é"), r#""a\"\\\n\a\x01\x7fé""#);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+            let _ = read_request(&bytes, false, &mut StreamConfigRequest::default());
+            let _ = is_empty_request(&bytes);
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in r#"(\{|\}|\[|\]|,|:|"name"|"sources"|"mirror"|"metadata"|"\\u[0-9d]{0,4}|"|null|-?[0-9.eE]{1,4}|true| ){0,24}"#) {
+            for strict in [true, false] {
+                let _ = read_request(text.as_bytes(), strict, &mut StreamConfigRequest::default());
+            }
+        }
+
+        /// What this takes for JSON is JSON, and the other way round.
+        #[test]
+        fn others_agree_what_json_is(text in r#"(\{|\}|\[|\]|,|:|"a"|"\\[nu]?[0-9a]{0,4}"|null|-?[0-9.eE+]{1,4}|tru?e| ){0,12}"#) {
+            let other = serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok();
+            let mine = scan_document(text.as_bytes(), 0)
+                .is_ok_and(|(_, rest)| next_visible(text.as_bytes(), rest).is_none());
+            assert_eq!(mine, other, "{text}");
+        }
+
+        #[test]
+        fn what_is_written_is_read_again(
+            name in "\\PC{0,20}",
+            metadata in proptest::collection::btree_map("\\PC{0,5}", "\\PC{0,5}", 0..4),
+            max_msgs: i64,
+            first_seq: u64,
+            no_ack: bool,
+            subjects in proptest::collection::vec("\\PC{0,8}", 0..4),
+        ) {
+            let config = StreamConfig { name, metadata, max_msgs, first_seq, no_ack, subjects, ..StreamConfig::default() };
+            let mut read_again = StreamConfig::default();
+            read(&to_vec(&config), &mut read_again).unwrap();
+            assert_eq!(read_again, config);
+        }
     }
 }

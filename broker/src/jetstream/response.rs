@@ -319,9 +319,13 @@ pub struct StreamList {
     /// The part of the list.
     #[serde(flatten)]
     pub paged: Paged,
-    /// The streams; `None` in an error.
-    pub streams: Option<Vec<StreamInfo>>,
-    /// Those that are not served, and why.
+    /// The streams. Unlike everywhere else, their configurations are not
+    /// [`shown`](StreamConfig::shown) but as they are stored.
+    pub streams: Vec<StreamInfo>,
+    /// Those that are not served.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// The same, and why.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub offline: BTreeMap<String, String>,
 }
@@ -425,7 +429,7 @@ pub struct ConsumerInfo {
     pub pause_remaining_ns: i64,
     /// When this was written.
     pub ts: Timestamp,
-    /// Groups and their pinned clients.
+    /// The first group and its pinned client; nats-server shows no other.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub priority_groups: Vec<PriorityGroupState>,
 }
@@ -460,8 +464,8 @@ pub struct ConsumerNames {
     /// The part of the list.
     #[serde(flatten)]
     pub paged: Paged,
-    /// The names; `None` in an error.
-    pub consumers: Option<Vec<String>>,
+    /// The names.
+    pub consumers: Vec<String>,
 }
 
 /// The body of `consumer_list_response`.
@@ -470,9 +474,13 @@ pub struct ConsumerList {
     /// The part of the list.
     #[serde(flatten)]
     pub paged: Paged,
-    /// The consumers; `None` in an error.
-    pub consumers: Option<Vec<ConsumerInfo>>,
-    /// Those that are not served, and why.
+    /// The consumers. Unlike everywhere else, their configurations are not
+    /// [`shown`](ConsumerConfig::shown) but as they are stored.
+    pub consumers: Vec<ConsumerInfo>,
+    /// Those that are not served.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// The same, and why.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub offline: BTreeMap<String, String>,
 }
@@ -586,4 +594,112 @@ fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error>
 
 fn is_empty(bytes: &[u8]) -> bool {
     bytes.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: Vec<u8>) -> String {
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn publish_answers() {
+        let check = |ack: PubAck<'_>, expected: &str| {
+            let mut out = Vec::new();
+            ack.write(&mut out);
+            assert_eq!(text(out), expected);
+        };
+        let plain = PubAck { stream: "S", sequence: 22, ..PubAck::default() };
+        check(plain, r#"{"stream":"S","seq":22}"#);
+        check(PubAck { duplicate: true, ..plain }, r#"{"stream":"S","seq":22,"duplicate": true}"#);
+        check(PubAck { domain: Some("hub"), ..plain }, r#"{"stream":"S","domain":"hub","seq":22}"#);
+        check(
+            PubAck { value: Some("-3"), domain: Some("hub"), ..plain },
+            r#"{"stream":"S","seq":22,"domain":"hub","val":"-3"}"#,
+        );
+        check(
+            PubAck { batch: Some(("b", 3)), duplicate: true, ..plain },
+            r#"{"stream":"S","seq":22,"duplicate":true,"batch":"b","count":3}"#,
+        );
+        check(PubAck { stream: "a<\"b", ..plain }, r#"{"stream":"a\u003c\"b","seq":22}"#);
+        assert_eq!(
+            text(publish_refused(&crate::jetstream::error::STREAM_NOT_MATCH, "S")),
+            r#"{"error":{"code":400,"err_code":10060,"description":"expected stream does not match"},"stream":"S","seq":0}"#
+        );
+    }
+
+    #[test]
+    fn messages_and_accounts() {
+        let message = StoredMessage {
+            subject: "a.c",
+            seq: 3,
+            hdrs: b"NATS/1.0\r\nFoo: b<ar\r\n\r\n",
+            data: b"three",
+            time: Timestamp::from_unix_ns(0),
+        };
+        assert_eq!(
+            text(granted(Operation::MessageGet("S"), MessageFound { message })),
+            r#"{"type":"io.nats.jetstream.api.v1.stream_msg_get_response","message":{"subject":"a.c","seq":3,"hdrs":"TkFUUy8xLjANCkZvbzogYjxhcg0KDQo=","data":"dGhyZWU=","time":"1970-01-01T00:00:00Z"}}"#
+        );
+        let limits = r#"{"max_memory":-1,"max_storage":-1,"max_streams":-1,"max_consumers":-1,"max_ack_pending":-1,"memory_max_stream_bytes":-1,"storage_max_stream_bytes":-1,"max_bytes_required":false}"#;
+        let tier = format!(
+            r#""memory":0,"storage":0,"reserved_memory":0,"reserved_storage":0,"streams":0,"consumers":0,"limits":{limits}"#
+        );
+        let info = |info: AccountInfo| text(granted(Operation::Info, info));
+        assert_eq!(
+            info(AccountInfo::default()),
+            format!(
+                r#"{{"type":"io.nats.jetstream.api.v1.account_info_response",{tier},"api":{{"level":5,"total":0,"errors":0}}}}"#
+            )
+        );
+        let full = AccountInfo {
+            domain: Some("hub".into()),
+            tiers: BTreeMap::from([("R1".into(), Tier::default())]),
+            api: ApiStats { inflight: 1, ..ApiStats::default() },
+            ..AccountInfo::default()
+        };
+        assert_eq!(
+            info(full),
+            format!(
+                r#"{{"type":"io.nats.jetstream.api.v1.account_info_response",{tier},"domain":"hub","api":{{"level":5,"total":0,"errors":0,"inflight":1}},"tiers":{{"R1":{{{tier}}}}}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn states() {
+        let state = StreamState {
+            messages: 2,
+            bytes: 66,
+            first_seq: 1,
+            last_seq: 4,
+            num_subjects: 1,
+            subjects: BTreeMap::from([("a.>b".into(), 2)]),
+            num_deleted: 2,
+            deleted: vec![2, 3],
+            lost: Some(LostStreamData { msgs: vec![2], bytes: 9 }),
+            consumer_count: 1,
+            ..StreamState::default()
+        };
+        let json = r#"{"messages":2,"bytes":66,"first_seq":1,"first_ts":"0001-01-01T00:00:00Z","last_seq":4,"last_ts":"0001-01-01T00:00:00Z","num_subjects":1,"subjects":{"a.\u003eb":2},"num_deleted":2,"deleted":[2,3],"lost":{"msgs":[2],"bytes":9},"consumer_count":1}"#;
+        assert_eq!(text(json::to_vec(&state)), json);
+        let mut read = StreamState::default();
+        json::read(json.as_bytes(), &mut read).unwrap();
+        assert_eq!(read, state);
+    }
+
+    #[test]
+    fn pages() {
+        let check = |total, offset, limit, expected| {
+            let (paged, range) = Paged::new(total, offset, limit);
+            assert_eq!((paged.total, paged.offset, paged.limit, range), expected);
+        };
+        check(0, 0, 256, (0, 0, 256, 0..0));
+        check(3, 1, 256, (3, 1, 256, 1..3));
+        check(3, 9, 256, (3, 3, 256, 3..3));
+        check(600, 256, 256, (600, 256, 256, 256..512));
+        check(3, -1, 2, (3, 0, 2, 0..2));
+    }
 }

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
+use super::consumer_config::ConsumerConfig;
 use super::error::{self, ApiError};
 use super::json::{cannot_unmarshal, fields, text_enum};
 use super::limits::{AccountLimits, Limits};
@@ -563,6 +564,35 @@ impl StreamConfig {
             (new.deny_delete, new.deny_purge, new.allow_rollup_hdrs) = (true, true, false);
         }
         Ok(new)
+    }
+
+    /// Whether the consumers of a stream with this configuration fit the limits that `new` sets.
+    ///
+    /// # Errors
+    ///
+    /// The names of those that do not.
+    pub fn check_consumer_limits<'a>(
+        &self,
+        new: &Self,
+        consumers: impl Iterator<Item = (&'a str, &'a ConsumerConfig)>,
+    ) -> Result<(), ApiError> {
+        let (old, new) = (&self.consumer_limits, &new.consumer_limits);
+        let (pending, inactive) = (new.max_ack_pending, new.inactive_threshold_ns);
+        if pending == old.max_ack_pending && inactive == old.inactive_threshold_ns {
+            return Ok(());
+        }
+        let names: Vec<&str> = consumers
+            .filter(|(_, config)| {
+                (pending > 0 && config.max_ack_pending > pending)
+                    || (inactive > 0 && config.inactive_threshold_ns > inactive)
+            })
+            .map(|(name, _)| name)
+            .collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let names = names.join(", ");
+        Err(error::stream_update(format_args!("change to limits violates consumers: {names}")))
     }
 
     fn check_texts(&self) -> Result<(), ApiError> {

@@ -44,6 +44,7 @@ use self::outgoing::{Outgoing, Pool};
 pub use self::report::{Answer, ConnectionReport, End, Holdings, Page, SubscriptionReport};
 use self::subscriptions::Subscriptions;
 use self::timers::{LameDuck, Timers};
+use crate::jetstream::ShardMail;
 use crate::mesh::interest::{PeerId, SubscriberId};
 use crate::mesh::mail::{Batch, ConnectionId, Message, Outboxes, Target};
 use crate::mesh::waker::PeerWaker;
@@ -64,7 +65,7 @@ const FLUSH_CONNECTION_BYTES: u64 = 48 * 1024;
 /// How often a message for a queue group is sent on to another reactor because a member was gone.
 const HOPS_MAX: u8 = 3;
 
-/// What peers write to a reactor.
+/// What peers write to a reactor, and to a shard.
 pub enum Mail {
     /// Messages for its subscriptions.
     Messages(Box<Batch>),
@@ -109,6 +110,8 @@ pub enum Mail {
         /// From the first to the last.
         over: Duration,
     },
+    /// What a shard had done elsewhere.
+    Shard(Box<ShardMail>),
     /// Close everything and end.
     Stop,
 }
@@ -343,7 +346,8 @@ impl Reactor {
         }
     }
 
-    /// Mail came. [`Mail::Open`] and [`Mail::Stop`] are for the driver and do nothing here.
+    /// Mail came. [`Mail::Open`] and [`Mail::Stop`] are for the driver, [`Mail::Shard`] is for a
+    /// shard: they do nothing here.
     pub fn handle_mail(&mut self, mail: Mail) {
         match mail {
             Mail::Messages(batch) => self.handle_batch(&batch),
@@ -357,7 +361,7 @@ impl Reactor {
             }
             Mail::Subscriptions { from, answer } => answer.give(self.report_subscriptions(from)),
             Mail::LameDuck { grace, over } => self.enter_lame_duck(grace, over),
-            Mail::Open(_) | Mail::Stop => {}
+            Mail::Open(_) | Mail::Shard(_) | Mail::Stop => {}
         }
     }
 

@@ -365,8 +365,7 @@ impl Task {
                     }
                 }
                 Ok(Some(Input::Reply { waiter, message })) => {
-                    // Whoever has gone needs no answer.
-                    let _ = waiter.0.send(Some(message));
+                    waiter.tell(Some(message));
                     woken += 1;
                 }
                 Ok(Some(Input::Notice(notice))) => self.handle_notice(notice),
@@ -411,10 +410,8 @@ impl Task {
                 let delivered = subscriber.end(ticket);
                 self.handle_delivered(sid, delivered);
             }
+            Notice::Expired(caller) => caller.tell(None),
             // Whoever has gone needs no answer, here and below.
-            Notice::Expired(caller) => {
-                let _ = caller.0.send(None);
-            }
             Notice::Flushed(FlushCaller::User(caller)) => {
                 let _ = caller.send(Ok(()));
             }

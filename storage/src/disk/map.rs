@@ -28,9 +28,12 @@ impl Map {
         }
         // SAFETY: `offset..end` is inside the mapping, which lives as long as `self`. The bytes
         // are below the mark: `RealFile::write_at` refuses to write there under the same lock
-        // under which the mark moves, so this process changes none of them. The directory's lock
-        // file keeps other Fulmar processes out, and no code of this crate shortens a file. Who
-        // else may write into the directory can break this, as with any map of any file.
+        // under which the mark moves, and `RealFile::overwrite` needs a `&mut` of the file, whose
+        // only map this is, so that no slice of it can be alive. A log opens each of its files
+        // once. So this process changes none of the bytes while they are borrowed. The
+        // directory's lock file keeps other Fulmar processes out, and no code of this crate
+        // shortens a file. Who else may write into the directory can break this, as with any map
+        // of any file.
         Some(unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(offset), bytes) })
     }
 }

@@ -4,6 +4,7 @@
 //! It knows files of a fixed length in one directory. It refuses to know records.
 
 mod map;
+mod memory;
 mod real;
 mod simulated;
 
@@ -11,6 +12,7 @@ use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
 
+pub use memory::{MemoryDisk, MemoryFile};
 pub use real::{RealDisk, RealFile};
 pub use simulated::{SimulatedDisk, SimulatedFile};
 
@@ -56,12 +58,23 @@ pub trait Disk: Clone + Send + 'static {
     ///
     /// The disk failed.
     fn sync_directory(&self) -> io::Result<()>;
+
+    /// Whether it is a disk only in name, and all on it ends with the process. How large messages
+    /// count depends on it, as in nats-server.
+    fn is_memory(&self) -> bool {
+        false
+    }
+
+    /// A number for the time since the machine was started: as long as it is the same, what was
+    /// written is there, synced or not. 0 if that cannot be known.
+    fn boot(&self) -> u128;
 }
 
 /// A file whose length never changes while it is open.
 ///
-/// It has one mark, `published`: bytes below are never written again and may be borrowed, bytes
-/// above may be written and are only copied out.
+/// It has one mark, `published`: bytes below are written again only by who has the file alone, so
+/// they may be borrowed; bytes above may be written and are only copied out. At one time a file is
+/// open once.
 pub trait DiskFile: Send + Sync + 'static {
     /// Its length in bytes.
     fn bytes(&self) -> u64;
@@ -73,6 +86,14 @@ pub trait DiskFile: Send + Sync + 'static {
     /// [`io::ErrorKind::InvalidInput`]: below the mark or behind the end. Otherwise what the disk
     /// said; then nobody knows how much was written.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Writes below the mark, which nobody else can have borrowed: who has a `&mut` has it alone.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::InvalidInput`]: behind the end. Otherwise what the disk said; then nobody
+    /// knows how much was written.
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Makes everything written before durable.
     ///

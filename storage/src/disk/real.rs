@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
 use super::map::Map;
 use super::{Disk, DiskFile};
 
@@ -40,6 +43,9 @@ pub struct RealFile {
 
 /// The file that is locked as long as the directory is in use. It stays empty.
 const LOCK_NAME: &str = "lock";
+
+/// A random number of the kernel's, another one after each start.
+const BOOT_PATH: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Zeros are written in pieces of this many bytes.
 const ZEROS_BYTES: usize = 1 << 20;
@@ -116,16 +122,28 @@ impl Disk for RealDisk {
     fn sync_directory(&self) -> io::Result<()> {
         self.0.handle.sync_all()
     }
+
+    /// What Linux says; 0 on other systems.
+    fn boot(&self) -> u128 {
+        let text = fs::read_to_string(BOOT_PATH).unwrap_or_default();
+        u128::from_str_radix(&text.trim().replace('-', ""), 16).unwrap_or_default()
+    }
 }
 
-/// Zeros are written, not reserved: a block that `fallocate` reserved is converted at the first
-/// sync, which took almost twice as long, and a file of written blocks cannot run out of room.
+/// Zeros are written, not only reserved: a block that `fallocate` reserved is converted at the
+/// first sync, which took almost twice as long, and a file of written blocks cannot run out of
+/// room. It is reserved first, so that a full disk is found before it is filled to the brim.
 fn fill_with_zeros(file: &File, bytes: u64) -> io::Result<()> {
-    let zeros = vec![0; ZEROS_BYTES];
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        // Some file systems cannot.
+        Ok(()) | Err(Errno::OPNOTSUPP) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let zeros = vec![0; usize::try_from(bytes).map_or(ZEROS_BYTES, |all| all.min(ZEROS_BYTES))];
     let mut offset = 0;
     while offset < bytes {
         let piece =
-            usize::try_from(bytes - offset).map_or(ZEROS_BYTES, |rest| rest.min(ZEROS_BYTES));
+            usize::try_from(bytes - offset).map_or(zeros.len(), |rest| rest.min(zeros.len()));
         file.write_all_at(&zeros[..piece], offset)?;
         offset += piece as u64;
     }
@@ -149,6 +167,13 @@ impl DiskFile for RealFile {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let end = offset.saturating_add(bytes.len() as u64);
         if offset < self.published.load(Ordering::Acquire) || end > self.bytes {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if offset.saturating_add(bytes.len() as u64) > self.bytes {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         self.file.write_all_at(bytes, offset)
@@ -205,6 +230,10 @@ mod tests {
         file.write_at(5, b" world").unwrap();
         file.publish(11);
         assert_eq!(&*file.read(0..11).unwrap(), b"hello world");
+        let mut file = file;
+        file.overwrite(0, b"HE").unwrap();
+        assert_eq!(&*file.read(0..11).unwrap(), b"HEllo world");
+        assert_eq!(file.overwrite(8_190, b"xyz").unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 
     #[test]

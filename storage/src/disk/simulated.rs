@@ -18,7 +18,7 @@ const SECTOR_BYTES: usize = 512;
 /// A directory in memory. A clone is another handle of the same disk.
 ///
 /// Without faults it is also a log's home in memory; it copies what is read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SimulatedDisk(Arc<Mutex<State>>);
 
 /// A file of a [`SimulatedDisk`].
@@ -33,6 +33,8 @@ pub struct SimulatedFile {
 struct State {
     files: BTreeMap<u64, Image>,
     next_id: u64,
+    /// How often it was switched on.
+    starts: u64,
     /// The directory as programs see it, and as it would be after a power cut.
     names: BTreeMap<String, u64>,
     names_durable: BTreeMap<String, u64>,
@@ -54,10 +56,16 @@ struct Image {
     published: u64,
 }
 
+impl Default for SimulatedDisk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl SimulatedDisk {
     /// An empty disk without end and without faults.
     pub fn new() -> Self {
-        Self::default()
+        Self(Arc::new(Mutex::new(State { starts: 1, ..State::default() })))
     }
 
     /// How many syncs, of files and of the directory, were asked for so far.
@@ -103,7 +111,8 @@ impl SimulatedDisk {
     /// in a fixed order, so that a seeded generator gives the same disk each time.
     pub fn after_power_cut(&self, mut keep: impl FnMut() -> bool) -> Self {
         let state = self.state();
-        let mut after = State { next_id: state.next_id, ..State::default() };
+        let (next_id, starts) = (state.next_id, state.starts + 1);
+        let mut after = State { next_id, starts, ..State::default() };
         let all_names: BTreeSet<&String> =
             state.names.keys().chain(state.names_durable.keys()).collect();
         for name in all_names {
@@ -144,6 +153,7 @@ impl SimulatedDisk {
         Self(Arc::new(Mutex::new(State {
             files,
             next_id: state.next_id,
+            starts: state.starts,
             names: state.names.clone(),
             names_durable: state.names_durable.clone(),
             ..State::default()
@@ -199,6 +209,24 @@ impl State {
         }
         self.check_power()?;
         Ok(self.fail_sync_at.filter(|(number, _)| *number == self.syncs).map(|(_, kind)| kind))
+    }
+
+    fn write(&mut self, id: u64, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.check_power()?;
+        self.writes += 1;
+        let failure = self.fail_write_at.filter(|(number, _)| *number == self.writes);
+        let image = self.files.get_mut(&id).expect("an open file has an image");
+        let start = usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let end = start.saturating_add(bytes.len());
+        if end > image.written.len() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let reached = if failure.is_some() { bytes.len() / 2 } else { bytes.len() };
+        image.written[start..start + reached].copy_from_slice(&bytes[..reached]);
+        if reached > 0 {
+            image.unsynced.extend(start / SECTOR_BYTES..(start + reached).div_ceil(SECTOR_BYTES));
+        }
+        failure.map_or(Ok(()), |(_, kind)| Err(kind.into()))
     }
 
     fn sync_file(&mut self, id: u64) -> io::Result<()> {
@@ -283,6 +311,11 @@ impl Disk for SimulatedDisk {
     fn sync_directory(&self) -> io::Result<()> {
         self.state().sync_names()
     }
+
+    /// Of many digits, as those of real machines.
+    fn boot(&self) -> u128 {
+        u128::MAX / u128::from(self.state().starts + 1)
+    }
 }
 
 impl DiskFile for SimulatedFile {
@@ -291,22 +324,14 @@ impl DiskFile for SimulatedFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.disk.state();
-        state.check_power()?;
-        state.writes += 1;
-        let failure = state.fail_write_at.filter(|(number, _)| *number == state.writes);
-        let image = state.files.get_mut(&self.id).expect("an open file has an image");
-        let start = usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
-        let end = start.saturating_add(bytes.len());
-        if offset < image.published || end > image.written.len() {
+        if offset < self.published() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let reached = if failure.is_some() { bytes.len() / 2 } else { bytes.len() };
-        image.written[start..start + reached].copy_from_slice(&bytes[..reached]);
-        if reached > 0 {
-            image.unsynced.extend(start / SECTOR_BYTES..(start + reached).div_ceil(SECTOR_BYTES));
-        }
-        failure.map_or(Ok(()), |(_, kind)| Err(kind.into()))
+        self.disk.state().write(self.id, offset, bytes)
+    }
+
+    fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.disk.state().write(self.id, offset, bytes)
     }
 
     fn sync(&self) -> io::Result<()> {

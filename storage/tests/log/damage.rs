@@ -124,8 +124,7 @@ fn long_log(seed: u64) -> (Files, BTreeMap<u64, Owned>) {
     while log.segments() < 6 {
         let message = Owned::random(&mut random, 700);
         log.append(&[message.as_message()]).unwrap();
-        log.write().unwrap();
-        log.sync().unwrap();
+        log.commit(true).unwrap();
     }
     let (messages, _) = read_all(&log);
     log.close().unwrap();
@@ -332,9 +331,8 @@ fn sequences_do_not_start_anew_when_the_marker_of_an_empty_log_is_damaged() {
     }
     let next_sequence = log.next_sequence();
     log.truncate_front(next_sequence).unwrap();
-    log.write().unwrap();
-    log.sync().unwrap();
-    log.remove_segments().unwrap();
+    log.commit(true).unwrap();
+    log.run_background().unwrap();
     drop(log);
     let whole = files(&disk);
     assert_eq!(whole.len(), 2);

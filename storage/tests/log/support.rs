@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use fulmar_storage::{Disk, Error, Log, Message, Options, Promise, Recovery, SimulatedDisk};
+use fulmar_storage::{
+    Disk, Error, Log, Message, Options, Promise, Recovery, SimulatedDisk, Visited, Visitor,
+};
 
 /// Small enough that a short workload rolls often.
 pub const SEGMENT_BYTES: u64 = 4_096;
@@ -40,10 +42,16 @@ impl Owned {
 
 pub fn options() -> Options {
     Options {
+        first_segment_bytes: SEGMENT_BYTES,
         segment_bytes: SEGMENT_BYTES,
         unwritten_bytes_max: 1 << 20,
         ..Options::new(0x0bad_cafe)
     }
+}
+
+/// Segments get longer.
+pub fn growing() -> Options {
+    Options { segment_bytes: 4 * SEGMENT_BYTES, ..options() }
 }
 
 pub fn relaxed(unsynced_sequences_max: u64) -> Options {
@@ -59,8 +67,7 @@ pub fn append_durable<D: Disk>(log: &mut Log<D>, numbers: std::ops::Range<u64>) 
     for number in numbers {
         append_one(log, &format!("message {number}")).unwrap();
     }
-    log.write().unwrap();
-    log.sync().unwrap();
+    log.commit(true).unwrap();
 }
 
 pub fn append_one<D: Disk>(log: &mut Log<D>, payload: &str) -> Result<u64, Error> {
@@ -112,4 +119,45 @@ pub fn disk_with(files: &BTreeMap<String, Vec<u8>>) -> SimulatedDisk {
         disk.put(name, bytes);
     }
     disk
+}
+
+/// What opening a log tells about its messages: sizes and subject of each, by sequence.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    pub messages: BTreeMap<u64, (Vec<u8>, usize, usize, i64)>,
+    last: u64,
+}
+
+impl Visitor for Told {
+    fn message(&mut self, message: Visited<'_>) {
+        assert!(message.sequence > self.last, "sequences rise");
+        self.last = message.sequence;
+        let sizes = (message.headers_bytes as usize, message.payload_bytes as usize);
+        let told = (message.subject.to_vec(), sizes.0, sizes.1, message.timestamp_ns);
+        self.messages.insert(message.sequence, told);
+    }
+
+    fn deleted(&mut self, sequences: std::ops::Range<u64>) {
+        self.messages.retain(|sequence, _| !sequences.contains(sequence));
+    }
+
+    fn front(&mut self, sequence: u64) {
+        self.messages = self.messages.split_off(&sequence);
+    }
+
+    fn skipped(&mut self, sequences: std::ops::Range<u64>) {
+        assert!(sequences.start > self.last, "what is left out is above all that was told");
+        self.last = sequences.end - 1;
+    }
+}
+
+impl Told {
+    /// What should be told about these messages.
+    pub fn about<'a>(messages: impl Iterator<Item = (&'a u64, &'a Owned)>) -> Self {
+        let told = messages.map(|(sequence, owned)| {
+            let sizes = (owned.headers.len(), owned.payload.len());
+            (*sequence, (owned.subject.clone(), sizes.0, sizes.1, owned.timestamp_ns))
+        });
+        Self { messages: told.collect(), last: 0 }
+    }
 }

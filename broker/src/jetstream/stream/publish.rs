@@ -1,0 +1,270 @@
+//! What becomes of a message that is published to a stream: the checks, in nats-server's order.
+
+use fulmar_storage::{Error, Filters, Message};
+
+use super::Stream;
+use super::in_flight::{Entry, Kind};
+use super::publish_headers::{PublishHeaders, number};
+use crate::jetstream::error::{self, ApiError};
+use crate::jetstream::post::{NO_CONSUMER, Outgoing, Post};
+use crate::jetstream::response::publish_refused;
+use crate::jetstream::stream_config::{DiscardPolicy, RetentionPolicy};
+use crate::jetstream::time::Now;
+
+/// The most bytes of headers.
+const HEADERS_BYTES_MAX: usize = 65_535;
+
+/// A message that came to a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'a> {
+    /// The subject it was published to.
+    pub subject: &'a [u8],
+    /// Where the publisher wants its PubAck.
+    pub reply: Option<&'a [u8]>,
+    /// A whole header block, its blank line included, or nothing.
+    pub headers: &'a [u8],
+    /// What follows the headers.
+    pub payload: &'a [u8],
+}
+
+/// Why a message is not taken in.
+pub enum Refusal {
+    /// Its publisher hears this error.
+    Error(ApiError),
+    /// It is the same as the message with this sequence.
+    Duplicate(u64),
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Stream {
+    /// A message came on one of the stream's subjects. `is_wanted` says whether a consumer is
+    /// interested in a subject.
+    pub fn handle_publish(
+        &mut self,
+        now: Now,
+        incoming: &Incoming<'_>,
+        is_wanted: impl FnOnce(&[u8]) -> bool,
+        post: &mut Post,
+    ) {
+        let random = post.random();
+        let reply = incoming.reply.filter(|_| !self.config.no_ack).unwrap_or_default();
+        let transformed =
+            self.subject_transform.as_ref().and_then(|one| one.apply(incoming.subject, random));
+        let subject = transformed.as_deref().unwrap_or(incoming.subject);
+        let headers = PublishHeaders::read(incoming.headers);
+        match self.check(now, subject, incoming, &headers).and_then(|kind| {
+            self.take_in(now, subject, incoming, &headers, kind, is_wanted).map_err(Refusal::Error)
+        }) {
+            Ok((sequence, kind)) => {
+                self.open.push(&Entry { sequence, kind, subject, reply, extra: b"" });
+            }
+            Err(Refusal::Duplicate(sequence)) => {
+                let kind = Kind::Duplicate;
+                self.open.push(&Entry { sequence, kind, subject, reply, extra: b"" });
+            }
+            Err(Refusal::Error(error)) => self.refuse(reply, &error, post),
+        }
+    }
+
+    /// Tells a publisher that its message was not taken in.
+    pub(super) fn refuse(&mut self, reply: &[u8], error: &ApiError, post: &mut Post) {
+        if reply.is_empty() {
+            return;
+        }
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&publish_refused(error, &self.name));
+        post.send(&Outgoing {
+            account: self.account,
+            consumer: NO_CONSUMER,
+            via: None,
+            subject: reply,
+            reply: None,
+            headers: b"",
+            payload: &self.scratch,
+        });
+    }
+
+    /// The checks, in nats-server's order.
+    fn check(
+        &mut self,
+        now: Now,
+        subject: &[u8],
+        incoming: &Incoming<'_>,
+        headers: &PublishHeaders<'_>,
+    ) -> Result<Kind, Refusal> {
+        let config = &self.config;
+        if config.sealed {
+            return Err(error::STREAM_SEALED.into());
+        }
+        let mut kind = Kind::Stored;
+        if !incoming.headers.is_empty() {
+            if headers.increment.is_some() && !config.allow_msg_counter {
+                return Err(error::MESSAGE_INCR_DISABLED.into());
+            }
+            if headers.expected_stream.is_some_and(|name| *name != *self.name.as_bytes()) {
+                return Err(error::STREAM_NOT_MATCH.into());
+            }
+            if headers.ttl.is_some() && !config.allow_msg_ttl {
+                return Err(error::MESSAGE_TTL_DISABLED.into());
+            }
+            self.check_expected_subject_sequence(subject, headers)?;
+            if let Some(expected) = headers.expected_last_sequence
+                && number(expected) != Some(self.store.last_sequence())
+            {
+                return Err(error::stream_wrong_last_sequence(self.store.last_sequence()).into());
+            }
+            if headers.schedule.is_some() && !self.config.allow_msg_schedules {
+                return Err(error::MESSAGE_SCHEDULES_DISABLED.into());
+            }
+            if headers.stream_source.is_some() {
+                return Err(error::MESSAGE_SOURCE_HDR_NOT_ALLOWED.into());
+            }
+            if let Some(id) = headers.message_id
+                && let Some(sequence) =
+                    self.dedupe.find(id, now.unix_ns, self.config.duplicate_window_ns)
+            {
+                return Err(Refusal::Duplicate(sequence));
+            }
+            if let Some(id) = headers.expected_last_message_id
+                && id != self.dedupe.last()
+            {
+                let last = String::from_utf8_lossy(self.dedupe.last()).into_owned();
+                return Err(error::stream_wrong_last_msg_id(&last).into());
+            }
+            if let Some(rollup) = headers.rollup {
+                kind = self.check_rollup(rollup)?;
+            }
+        }
+        let config = &self.config;
+        let size = incoming.headers.len() + incoming.payload.len();
+        if usize::try_from(config.max_msg_size).is_ok_and(|max| size > max) {
+            return Err(error::STREAM_MESSAGE_EXCEEDS_MAXIMUM.into());
+        }
+        if incoming.headers.len() > HEADERS_BYTES_MAX {
+            return Err(error::STREAM_HEADER_EXCEEDS_MAXIMUM.into());
+        }
+        if config.discard == DiscardPolicy::New {
+            self.check_room(subject, incoming)?;
+        }
+        Ok(kind)
+    }
+
+    fn check_expected_subject_sequence(
+        &self,
+        subject: &[u8],
+        headers: &PublishHeaders<'_>,
+    ) -> Result<(), Refusal> {
+        let other = headers.expected_last_subject_sequence_subject;
+        let Some(expected) = headers.expected_last_subject_sequence else {
+            if other.is_some() {
+                return Err(error::STREAM_EXPECTED_LAST_SEQ_PER_SUBJECT_INVALID.into());
+            }
+            return Ok(());
+        };
+        let last = match other {
+            None => self.store.last_of(subject).unwrap_or(0),
+            Some(filter) => Filters::parse([filter])
+                .ok()
+                .and_then(|filters| {
+                    self.store.previous_matching(&filters, self.store.last_sequence())
+                })
+                .unwrap_or(0),
+        };
+        if number(expected) == Some(last) {
+            return Ok(());
+        }
+        Err(error::stream_wrong_last_sequence(last).into())
+    }
+
+    fn check_rollup(&self, rollup: &[u8]) -> Result<Kind, Refusal> {
+        if !self.config.allow_rollup_hdrs || self.config.deny_purge {
+            return Err(error::stream_rollup_failed("rollup not permitted").into());
+        }
+        match &rollup.to_ascii_lowercase()[..] {
+            b"sub" => Ok(Kind::RollupSubject),
+            b"all" => Ok(Kind::RollupAll),
+            other => {
+                let text = format!("rollup value invalid: {:?}", String::from_utf8_lossy(other));
+                Err(error::stream_rollup_failed(&text).into())
+            }
+        }
+    }
+
+    /// Whether a stream that refuses what does not fit has room for a message.
+    fn check_room(&self, subject: &[u8], incoming: &Incoming<'_>) -> Result<(), Refusal> {
+        let config = &self.config;
+        let per_subject_max =
+            u64::try_from(config.max_msgs_per_subject).ok().filter(|max| *max > 0);
+        let replaces_one = per_subject_max.is_some_and(|max| self.store.count_of(subject) >= max);
+        if replaces_one && config.discard_new_per_subject {
+            let text = "maximum messages per subject exceeded";
+            return Err(error::stream_store_failed(text).into());
+        }
+        let is_over = |max: i64, is: u64| u64::try_from(max).is_ok_and(|max| max > 0 && is >= max);
+        if !replaces_one && is_over(config.max_msgs, self.store.messages()) {
+            return Err(error::stream_store_failed("maximum messages exceeded").into());
+        }
+        let size = self.store.bytes_of(&Message {
+            subject,
+            headers: incoming.headers,
+            payload: incoming.payload,
+            timestamp_ns: 0,
+        });
+        let bytes = self.store.bytes() + size;
+        if !replaces_one && u64::try_from(config.max_bytes).is_ok_and(|max| max > 0 && bytes > max)
+        {
+            return Err(error::stream_store_failed("maximum bytes exceeded").into());
+        }
+        Ok(())
+    }
+
+    /// Gives a message its sequence and puts it into the log.
+    fn take_in(
+        &mut self,
+        now: Now,
+        subject: &[u8],
+        incoming: &Incoming<'_>,
+        headers: &PublishHeaders<'_>,
+        kind: Kind,
+        is_wanted: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<(u64, Kind), ApiError> {
+        let timestamp_ns = self.last_unix_ns.max(now.unix_ns);
+        let (sequence, kind) =
+            if self.config.retention == RetentionPolicy::Interest && !is_wanted(subject) {
+                let sequence = self.store.last_sequence() + 1;
+                self.store.skip_to(sequence + 1).map_err(|error| self.store_error(&error))?;
+                (sequence, Kind::Skipped)
+            } else {
+                let message = Message {
+                    subject,
+                    headers: incoming.headers,
+                    payload: incoming.payload,
+                    timestamp_ns,
+                };
+                let sequences =
+                    self.store.append(&[message]).map_err(|error| self.store_error(&error))?;
+                self.last_unix_ns = timestamp_ns;
+                (sequences.start, kind)
+            };
+        match headers.message_id {
+            Some(id) => self.dedupe.add(id, sequence, now.unix_ns),
+            None => self.dedupe.add_without_id(),
+        }
+        Ok((sequence, kind))
+    }
+
+    /// What a publisher hears of an error of the log.
+    pub(super) fn store_error(&self, error: &Error) -> ApiError {
+        match error {
+            Error::Busy { .. } | Error::SyncFirst(_) => error::STREAM_TOO_MANY_REQUESTS,
+            Error::DiskFull { .. } => error::INSUFFICIENT_RESOURCES,
+            Error::TooLarge { .. } => error::STREAM_MESSAGE_EXCEEDS_MAXIMUM,
+            error => error::stream_store_failed(error.to_string()),
+        }
+    }
+}

@@ -20,12 +20,14 @@ pub mod metadata;
 pub mod post;
 #[cfg(test)]
 mod recorded;
+pub mod republish;
 pub mod request;
 pub mod response;
 pub mod s2_stream;
 pub mod schedule;
 pub mod shard;
 pub mod snapshot;
+pub mod source_header;
 pub mod store_root;
 pub mod stream;
 pub mod stream_config;

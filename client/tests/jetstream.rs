@@ -14,9 +14,10 @@ use fulmar_client::jetstream::{
     AckKind, Context, ContextBuilder, Error, ErrorCode, Publish, PublishError, Rollup, Schedule,
     Timestamp, header,
 };
-use fulmar_client::{HeaderMap, State};
+use fulmar_client::{ConnectOptions, HeaderMap, State};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use support::jetstream::{JetStreamServer, all, fill, next_ok, stream, text};
+use support::scripted::CuttingProxy;
 use support::within;
 
 async fn setup() -> (JetStreamServer, Context) {
@@ -784,6 +785,74 @@ async fn it_goes_on_when_the_server_comes_back() {
         })
         .await;
     }
+}
+
+/// Whatever is lost on the way, everything is done in the end, and what is read in order has no
+/// gaps and nothing twice.
+#[tokio::test]
+async fn cuts_anywhere() {
+    let (server, direct) = setup().await;
+    let stream = stream(&direct, "S", &["a"]).await;
+    let config = pull::Config {
+        durable_name: Some("c".to_owned()),
+        ack_wait: Duration::from_millis(500),
+        ..Default::default()
+    };
+    stream.create_consumer(config).await.unwrap();
+    const COUNT: u64 = 400;
+    let connect = async || {
+        let proxy = CuttingProxy::start(server.server.port(), 6).await;
+        let options = ConnectOptions::new().reconnect_delay_callback(|_| Duration::from_millis(10));
+        let client = options.connect(proxy.address.as_str()).await.unwrap();
+        let limit = Duration::from_millis(300);
+        ContextBuilder::new().timeout(limit).ack_timeout(limit).build(client)
+    };
+    // The first requests may be cut off too.
+    let open = async |context: &Context| loop {
+        if let Ok(stream) = context.get_stream("S").await {
+            return stream;
+        }
+    };
+    let publish = async {
+        let context = connect().await;
+        for number in 0..COUNT {
+            // Again until there is an answer: the id keeps it from becoming two.
+            let send =
+                || Publish::new().payload(number.to_string().into()).message_id(number.to_string());
+            while context.send_publish("a", send()).await.unwrap().await.is_err() {}
+        }
+    };
+    let consume = async {
+        let context = connect().await;
+        let stream = open(&context).await;
+        let consumer: PullConsumer = loop {
+            if let Ok(consumer) = stream.get_consumer("c").await {
+                break consumer;
+            }
+        };
+        let builder = consumer.stream().max_messages(10).expires(Duration::from_secs(2));
+        let builder = builder.heartbeat(Duration::from_millis(500));
+        let mut messages = builder.messages().await.unwrap();
+        let mut missing: BTreeSet<u64> = (1..=COUNT).collect();
+        while !missing.is_empty() {
+            let message = next_ok(&mut messages).await;
+            missing.remove(&message.info().unwrap().stream_sequence);
+            message.ack().await.unwrap();
+        }
+    };
+    let read = async |delivery: ordered::Delivery| {
+        let context = connect().await;
+        let stream = context.get_stream("S").await.unwrap();
+        let heartbeat = Duration::from_millis(500);
+        let config = ordered::Config { delivery, heartbeat, max_messages: 4, ..Default::default() };
+        let mut messages = stream.ordered(config).await.unwrap();
+        for sequence in 1..=COUNT {
+            let message = next_ok(&mut messages).await;
+            assert_eq!(message.info().unwrap().stream_sequence, sequence);
+        }
+    };
+    let (pull, push) = (read(ordered::Delivery::Pull), read(ordered::Delivery::Push));
+    within("everything", async { tokio::join!(publish, consume, pull, push) }).await;
 }
 
 /// Nothing tells the client that its requests are gone but the silence.

@@ -21,6 +21,8 @@ mod fast_batch;
 mod key_value;
 mod limits;
 mod mirror;
+mod pause;
+mod priority;
 mod publish;
 mod pull;
 mod push;

@@ -24,6 +24,9 @@
 //! * [`Client`]: publish, subscribe, request, flush, drain. Cheap to clone, used from any task.
 //! * [`Subscriber`]: a [`Stream`](futures_core::Stream) of [`Message`]s.
 //! * [`Event`]: what happens to the connection.
+//! * [`jetstream`]: streams that keep messages, and consumers that deliver them.
+//! * [`kv`]: buckets of keys and values. [`object_store`]: buckets of objects of any size.
+//! * [`services`]: endpoints that answer requests, can be found, and count what they do.
 //!
 //! # What is guaranteed
 //!
@@ -33,6 +36,8 @@
 //! sends the messages that were not written to the lost one. What was written and not yet taken
 //! by the server is lost with it.
 //!
+//! What is published through [`jetstream`] is stored when its answer says so.
+//!
 //! # Bounds
 //!
 //! Memory is bounded by [`WRITE_BUFFER_BYTES_MAX`] twice (publishers wait), while there is no
@@ -40,6 +45,17 @@
 //! [`SUBSCRIPTION_MESSAGES_MAX`] and [`SUBSCRIPTION_BYTES_MAX`] (messages are dropped and
 //! counted, see [`Event::SlowConsumer`]), and for events by [`EVENTS_MAX`] (dropped and
 //! counted).
+//!
+//! With JetStream there are besides, for each context,
+//! [`ACKS_INFLIGHT_MAX`](jetstream::ACKS_INFLIGHT_MAX) messages without an answer (publishers
+//! wait), each of which is kept in case that no stream listens yet; for each stream of messages
+//! from a pull consumer [`MESSAGES_PENDING_MAX`](jetstream::consumer::pull::MESSAGES_PENDING_MAX)
+//! messages that were asked for, and for an object that is put or read
+//! [`CHUNKS_INFLIGHT_MAX`](object_store::CHUNKS_INFLIGHT_MAX) or
+//! [`CHUNKS_AHEAD_MAX`](object_store::CHUNKS_AHEAD_MAX) of its pieces. What a single request asks
+//! for, a batch of messages or a page of a list, is bounded by the request and by the server.
+//! Messages of push consumers and watches wait in subscriptions, with the bounds of these; flow
+//! control keeps watches within them.
 
 mod client;
 mod connection;

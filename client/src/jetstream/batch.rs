@@ -29,9 +29,9 @@ impl Context {
     /// ```no_run
     /// # async fn example(context: fulmar_client::jetstream::Context) -> Result<(), Box<dyn std::error::Error>> {
     /// let mut batch = context.atomic_batch();
-    /// batch.add("accounts.joe", "-10".into()).await?;
-    /// batch.add("accounts.ann", "+10".into()).await?;
-    /// let ack = batch.commit("transfers", "10".into()).await?;
+    /// batch.add("accounts.joe", "-10").await?;
+    /// batch.add("accounts.ann", "+10").await?;
+    /// let ack = batch.commit("transfers", "10").await?;
     /// assert_eq!(ack.batch_size, 3);
     /// # Ok(())
     /// # }
@@ -66,10 +66,10 @@ impl AtomicBatch {
     pub async fn add(
         &mut self,
         subject: impl ToSubject,
-        publish: Publish,
+        publish: impl Into<Publish>,
     ) -> Result<(), PublishError> {
         let subject = subject.to_subject();
-        let (headers, publish) = self.next(publish, None, &subject)?;
+        let (headers, publish) = self.next(publish.into(), None, &subject)?;
         if self.count > 1 {
             let client = self.context.client();
             client.publish_with_headers(&subject, headers, publish).await?;
@@ -91,9 +91,9 @@ impl AtomicBatch {
     pub async fn commit(
         mut self,
         subject: impl ToSubject,
-        publish: Publish,
+        publish: impl Into<Publish>,
     ) -> Result<PublishAck, PublishError> {
-        self.end(subject.to_subject(), publish, "1").await
+        self.end(subject.to_subject(), publish.into(), "1").await
     }
 
     /// Has the messages stored that were added. `subject` is one that the stream listens to:

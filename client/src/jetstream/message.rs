@@ -297,9 +297,20 @@ pub struct MessageInfo<'a> {
 impl<'a> MessageInfo<'a> {
     /// What the reply address says; `None` when it is not that of a consumer.
     pub fn parse(reply: &'a str) -> Option<Self> {
-        let mut tokens = reply.strip_prefix("$JS.ACK.")?.split('.');
+        let rest = reply.strip_prefix("$JS.ACK.")?;
+        // One pass: this is done for each message that is read in order.
+        let (mut found, mut count, mut begin) = ([""; 9], 0, 0);
+        for (end, byte) in rest.bytes().chain([b'.']).enumerate() {
+            if byte == b'.' {
+                if let Some(token) = found.get_mut(count) {
+                    *token = &rest[begin..end];
+                }
+                count += 1;
+                begin = end + 1;
+            }
+        }
+        let mut tokens = found.into_iter();
         // The old form has seven tokens from here on, the new one nine and maybe more.
-        let count = tokens.clone().count();
         let (domain, account_hash) = match count {
             7 => (None, None),
             9.. => (tokens.next().filter(|domain| *domain != "_"), tokens.next()),

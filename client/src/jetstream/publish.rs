@@ -500,6 +500,13 @@ impl From<Bytes> for Publish {
     }
 }
 
+/// A message that has only a payload.
+impl From<&'static str> for Publish {
+    fn from(payload: &'static str) -> Self {
+        Self::new().payload(payload.into())
+    }
+}
+
 /// Which messages another takes the place of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rollup {

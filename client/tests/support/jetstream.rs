@@ -26,6 +26,19 @@ impl JetStreamServer {
         Self { server, directory }
     }
 
+    /// A server whose JetStream is in this domain.
+    pub fn start_in_domain(domain: &str) -> Self {
+        let directory = tempfile::tempdir().expect("there is room for a directory");
+        let config = format!(
+            "jetstream {{ domain: {domain}, store_dir: {:?} }}\n",
+            directory.path().join("store")
+        );
+        let path = directory.path().join("server.conf");
+        std::fs::write(&path, config).expect("the configuration is written");
+        let server = Server::start(&["-c", path.to_str().expect("its path is text")]);
+        Self { server, directory }
+    }
+
     /// A client of its own, and its JetStream.
     pub async fn context(&self) -> Context {
         jetstream::new(self.client().await)

@@ -9,7 +9,10 @@
 //! FULMAR_TEST_SERVER=/path/to/nats-server cargo test -p fulmar-tests --test jetstream
 //! ```
 
+mod account;
 mod ack;
+mod advisory;
+mod api;
 mod atomic_batch;
 mod consumer_create;
 mod consumer_info;
@@ -18,14 +21,20 @@ mod counter;
 mod deliver;
 mod direct_get;
 mod fast_batch;
+mod hostile;
 mod key_value;
 mod limits;
 mod mirror;
+mod monitoring;
+mod pause;
+mod priority;
 mod publish;
 mod pull;
 mod push;
+mod restart;
 mod retention;
 mod schedule;
+mod snapshot;
 mod source;
 mod stream_content;
 mod stream_create;

@@ -106,6 +106,12 @@ mod tests {
         assert_eq!(flow.window_bytes, 2 * WINDOW_BYTES_START);
         assert_eq!(flow.pending_bytes(), WINDOW_BYTES_START / 2);
         assert!(!flow.answered(subject.as_bytes()), "once");
+        let mut large = Flow::new();
+        assert!(large.sent(WINDOW_BYTES_START, false));
+        let subject = large.ask("S", "c", &mut random).to_owned();
+        large.sent(WINDOW_BYTES_START, false);
+        assert!(large.answered(subject.as_bytes()));
+        assert_eq!(large.pending_bytes(), 0, "a message as large as the window is answered too");
         assert!(flow.sent(1, true), "where answers are acknowledgements and none is left");
     }
 }

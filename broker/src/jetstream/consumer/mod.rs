@@ -56,6 +56,12 @@
 //! - "Still working" takes a message back that is due and was not delivered again yet.
 //! - A pause asked for with a refusal is that long, whatever the backoff.
 //! - A pin is given to a client that listens, not to one that is gone.
+//! - A request that is refused for its size leaves the message where it was, also in the queue of
+//!   those that are delivered again.
+//! - A message that is deleted is done with alone, also where one acknowledgement counts for all
+//!   before it; and the advisory says how often it was delivered, which there is one less.
+//! - What a purge takes does not wait for acknowledgement any more, whatever its filter, and what
+//!   that makes room for is delivered at once.
 //! - What "last per subject" still has to deliver is counted as it will be delivered, also behind
 //!   the end that the stream had at first and after a restart.
 
@@ -359,11 +365,21 @@ impl Consumer {
     }
 
     /// A message became visible. Optional: what is not told is counted. If it is told, then for
-    /// every visible message in order, and only for those that are still there.
+    /// every visible message in order, and only for those that are still there. Whether the
+    /// consumer waits for this one: if not, there is no need to poll for it.
     #[inline]
-    pub fn handle_appended(&mut self, sequence: u64, subject: &[u8]) {
+    pub fn handle_appended(&mut self, sequence: u64, subject: &[u8]) -> bool {
         let matches = self.settings.filters.matches(subject);
         self.backlog.appended(sequence, matches);
+        matches && self.waits_for_messages()
+    }
+
+    /// Whether a message that matches is what the consumer waits for. While it waits for anything
+    /// else, a pull request for instance, it need not be polled when messages come.
+    #[inline]
+    #[must_use]
+    pub fn waits_for_messages(&self) -> bool {
+        matches!(self.waits_for, WaitsFor::Messages | WaitsFor::OtherRequest | WaitsFor::Poll)
     }
 
     /// A visible message left the stream, for whatever reason but an acknowledgement to this

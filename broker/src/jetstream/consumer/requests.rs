@@ -263,5 +263,8 @@ mod tests {
         assert!(!requests.has_no_wait());
         assert!(requests.remove_front().is_some());
         assert!(requests.is_empty());
+        requests.push(Request { no_wait: true, ..request("d", 1, None) });
+        requests.turn(0);
+        assert!(requests.is_empty() && !requests.has_no_wait());
     }
 }

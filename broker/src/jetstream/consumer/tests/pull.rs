@@ -34,7 +34,8 @@ fn requests_wait_for_messages_and_take_turns() {
     assert_eq!(bench.polled(0), [""; 0]);
     assert_eq!(bench.info(0).waiting, 2);
     for _ in 0..5 {
-        bench.list.append("s");
+        let sequence = bench.list.append("s");
+        assert!(bench.consumer.handle_appended(sequence, b"s"), "it waits for this");
     }
     bench.poll(1);
     let to: Vec<String> = bench.out.take().into_iter().map(|sent| sent.to).collect();

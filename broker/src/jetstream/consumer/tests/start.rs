@@ -110,7 +110,8 @@ fn what_is_to_come_is_exact_whatever_comes_and_goes() {
     );
     assert_eq!(bench.info(0).pending, 2);
     bench.list.append("a");
-    bench.consumer.handle_appended(5, b"a");
+    bench.poll(0);
+    assert!(!bench.consumer.handle_appended(5, b"a"), "it waits for a request");
     bench.list.append("b");
     bench.consumer.handle_appended(6, b"b");
     assert_eq!(bench.info(0).pending, 3, "told");

@@ -208,6 +208,10 @@ impl Shard {
 
     /// Messages that a consumer is done with leave a stream that keeps what somebody wants.
     fn release(&mut self, now: Now, stream_id: u32, by: u32, sequences: &[u64]) {
+        if self.streams[stream_id as usize].stream.config.retention == RetentionPolicy::Limits {
+            return;
+        }
+        let held = self.held(stream_id);
         let Self { streams, consumers, .. } = self;
         let entry = &mut streams[stream_id as usize];
         let mut gone: Vec<u64> = match entry.stream.config.retention {
@@ -225,6 +229,11 @@ impl Shard {
                 sequences.iter().copied().filter(|sequence| !is_wanted(*sequence)).collect()
             }
         };
+        // What is still to be copied stays until then.
+        let store = entry.stream.store();
+        gone.retain(|sequence| {
+            store.subject_of(*sequence).is_none_or(|subject| !held.holds(*sequence, subject))
+        });
         if gone.is_empty() {
             return;
         }
@@ -414,21 +423,23 @@ impl Shard {
 
     /// What only an ended consumer wanted leaves a stream that keeps what somebody wants.
     fn release_unwanted(&mut self, now: Now, id: u32, ended: &ConsumerEntry) {
-        let Self { streams, consumers, .. } = self;
-        let entry = &mut streams[id as usize];
-        if entry.stream.config.retention != RetentionPolicy::Interest {
+        if self.streams[id as usize].stream.config.retention != RetentionPolicy::Interest {
             return;
         }
+        let held = self.held(id);
+        let Self { streams, consumers, .. } = self;
+        let entry = &mut streams[id as usize];
         let filters = &ended.consumer.settings().filters;
         let store = entry.stream.store();
         let mut gone = Vec::new();
         let mut next = store.next_matching(filters, 0);
         while let Some(sequence) = next {
             let is_wanted = store.subject_of(sequence).is_some_and(|subject| {
-                entry
-                    .consumers
-                    .values()
-                    .any(|other| consumers[*other as usize].consumer.wants(sequence, subject))
+                held.holds(sequence, subject)
+                    || entry
+                        .consumers
+                        .values()
+                        .any(|other| consumers[*other as usize].consumer.wants(sequence, subject))
             });
             if !is_wanted {
                 gone.push(sequence);

@@ -97,6 +97,7 @@ impl Shard {
             now,
             dirty_streams: Vec::new(),
             dirty_consumers: std::collections::VecDeque::new(),
+            dirty_copiers: std::collections::VecDeque::new(),
             noted_consumers: Vec::new(),
             last_acked: None,
             looks: std::collections::BinaryHeap::new(),
@@ -337,6 +338,7 @@ impl Shard {
             slots,
             consumer_log: None,
             is_dirty: false,
+            is_copy_due: false,
             is_in_background: false,
             is_note_wanted: false,
             look_at_ns: NEVER_NS,
@@ -347,6 +349,7 @@ impl Shard {
         let id =
             u32::try_from(self.streams.insert(Box::new(entry))).expect("memory ends before that");
         self.accounts[account as usize].by_name.insert(name, id);
+        self.follow_origins(id);
         id
     }
 

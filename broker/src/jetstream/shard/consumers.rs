@@ -418,18 +418,17 @@ impl Shard {
         if self.last_acked == Some(id) {
             self.last_acked = None;
         }
-        self.release_unwanted(now, entry.stream, &entry);
+        self.release_unwanted(now, entry.stream, &entry.consumer.settings().filters);
     }
 
-    /// What only an ended consumer wanted leaves a stream that keeps what somebody wants.
-    fn release_unwanted(&mut self, now: Now, id: u32, ended: &ConsumerEntry) {
+    /// What only an ended consumer or copy wanted leaves a stream that keeps what somebody wants.
+    pub(super) fn release_unwanted(&mut self, now: Now, id: u32, filters: &Filters) {
         if self.streams[id as usize].stream.config.retention != RetentionPolicy::Interest {
             return;
         }
         let held = self.held(id);
         let Self { streams, consumers, .. } = self;
         let entry = &mut streams[id as usize];
-        let filters = &ended.consumer.settings().filters;
         let store = entry.stream.store();
         let mut gone = Vec::new();
         let mut next = store.next_matching(filters, 0);

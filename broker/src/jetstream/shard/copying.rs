@@ -119,6 +119,18 @@ impl Shard {
         });
     }
 
+    /// What a stream copies: from which streams that are there, and what of them.
+    pub(super) fn copied_from(&self, id: u32) -> Vec<(u32, Filters)> {
+        let stream = &self.streams[id as usize].stream;
+        let by_name = &self.accounts[stream.account as usize].by_name;
+        stream
+            .origins
+            .iter()
+            .filter(|origin| self.options.reaches(origin.source()))
+            .filter_map(|origin| Some((*by_name.get(origin.name())?, origin.filters().clone())))
+            .collect()
+    }
+
     /// Has those who copy from a stream look at it.
     pub(super) fn mark_copiers_of(&mut self, id: u32) {
         let stream = &self.streams[id as usize].stream;
@@ -244,7 +256,6 @@ impl Shard {
             return false;
         }
         let held = self.held(origin);
-        let is_interest = of_origin.stream.config.retention == RetentionPolicy::Interest;
         let store = of_origin.stream.store();
         let (mut gone, mut next, mut seen) = (Vec::new(), range.start, 0);
         while let Some(sequence) =
@@ -256,11 +267,10 @@ impl Shard {
             seen += 1;
             next = sequence + 1;
             let subject = store.subject_of(sequence).unwrap_or_default();
-            let is_wanted = is_interest
-                && of_origin
-                    .consumers
-                    .values()
-                    .any(|id| self.consumers[*id as usize].consumer.wants(sequence, subject));
+            let is_wanted = of_origin
+                .consumers
+                .values()
+                .any(|id| self.consumers[*id as usize].consumer.wants(sequence, subject));
             if !is_wanted && !held.holds(sequence, subject) {
                 gone.push(sequence);
             }

@@ -348,11 +348,15 @@ impl Shard {
     /// Gives a stream another configuration, which was checked.
     fn change_stream(&mut self, now: Now, id: u32, config: StreamConfig) -> Result<(), ApiError> {
         self.write_config(id, &config).map_err(|error| error::stream_update(&error))?;
+        let copied = self.copied_from(id);
         let entry = &mut self.streams[id as usize];
         let (account, name) = (entry.stream.account, entry.stream.name.clone());
         entry.stream.update(config);
         entry.stream.limit_all_subjects();
         self.follow_origins(id);
+        for (origin, filters) in copied {
+            self.release_unwanted(now, origin, &filters);
+        }
         self.subscribe_stream(id);
         self.settle(now, id);
         self.tell_consumers_of_purge(now, id);
@@ -379,6 +383,7 @@ impl Shard {
         for consumer in consumers {
             self.drop_consumer(now, consumer);
         }
+        let copied = self.copied_from(id);
         let entry = self.streams.remove(id as usize);
         for (place, filter) in &entry.subscriptions {
             self.unsubscribe(account, *place, filter);
@@ -388,6 +393,9 @@ impl Shard {
         let copiers = self.accounts[account as usize].copied_by.get(&name);
         for copier in copiers.map_or_else(Vec::new, CopiedBy::streams) {
             self.mark_copier(copier);
+        }
+        for (origin, filters) in copied {
+            self.release_unwanted(now, origin, &filters);
         }
         let event = AdvisoryEvent::StreamAction { stream: &name, action: Action::Delete };
         self.advise(now, account, &event);

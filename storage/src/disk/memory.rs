@@ -122,10 +122,6 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
-    fn is_memory(&self) -> bool {
-        true
-    }
-
     /// One: it is gone when the machine stops.
     fn is_memory(&self) -> bool {
         true

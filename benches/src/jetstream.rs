@@ -74,23 +74,23 @@ pub struct Work {
 /// What is done with a stream.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// Publishing with a window of [`WINDOW`] messages.
+    /// Publishing with a window of `WINDOW` messages.
     Publish(Storage, usize),
-    /// The same into [`MANY_SUBJECTS`] subjects.
+    /// The same into `MANY_SUBJECTS` subjects.
     PublishManySubjects,
     /// Publishing when the message before is acknowledged.
     PublishOneByOne(Wait),
-    /// Pulling [`READ_MESSAGES`] messages.
+    /// Pulling `READ_MESSAGES` messages.
     Pull(Acks),
-    /// Pulling one subject of [`FILTERED_SUBJECTS`].
+    /// Pulling one subject of `FILTERED_SUBJECTS`.
     PullFiltered,
-    /// Publishing [`LARGE_MESSAGES`] messages into [`LARGE_SUBJECTS`] subjects, a crash, a start.
+    /// Publishing `LARGE_MESSAGES` messages into `LARGE_SUBJECTS` subjects, a crash, a start.
     Large,
-    /// Putting [`KEYS`] keys.
+    /// Putting `KEYS` keys.
     PutKeys,
-    /// Getting each of [`KEYS`] keys.
+    /// Getting each of `KEYS` keys.
     GetKeys,
-    /// Watching [`KEYS`] keys.
+    /// Watching `KEYS` keys.
     WatchKeys,
 }
 

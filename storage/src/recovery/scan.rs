@@ -342,7 +342,7 @@ impl Scan {
         }
         let front = footer.front().max(marker.front);
         if front > self.front {
-            self.deletion(identity.id, vec![0..front], false);
+            self.deletion(identity.id, std::iter::once(0..front).collect(), false);
         }
         self.note_marker(&marker);
         self.report.closed = false;

@@ -18,6 +18,9 @@ impl Shard {
                     let stream = StreamId { id, generation: entry.generation };
                     if let Some(job) = entry.stream.take_commit(true) {
                         self.writer.give(Box::new(Commit { stream, job, is_notes: false }));
+                    } else if entry.stream.begin_empty_commit() {
+                        // Repetitions of what is on the disk already: there is nothing to wait for.
+                        self.settle(now, id);
                     }
                 }
                 Durability::Relaxed | Durability::Memory => {
@@ -29,6 +32,7 @@ impl Shard {
                         self.sync_later(now, id);
                     }
                     self.settle(now, id);
+                    self.publish_stalled(now, id);
                 }
             }
             self.tidy_up(id);
@@ -53,6 +57,7 @@ impl Shard {
                     );
                 }
                 self.settle(now, id);
+                self.publish_stalled(now, id);
                 if self.streams[id as usize].stream.needs_commit() {
                     self.mark_stream(id);
                 }
@@ -71,6 +76,7 @@ impl Shard {
                 } else {
                     self.tidy_up(id);
                 }
+                self.publish_stalled(now, id);
             }
             ShardMail::Removed => {}
         }

@@ -298,6 +298,21 @@ impl Stream {
         Ok(())
     }
 
+    /// Makes what was accepted ready to be settled if none of it is in the log. False: a commit is
+    /// under way, or there is nothing.
+    pub fn begin_empty_commit(&mut self) -> bool {
+        if self.store.is_finished() {
+            // Nobody knows what is on the disk.
+            self.open.clear();
+        }
+        if self.is_committing || self.open.is_empty() {
+            return false;
+        }
+        self.begin_commit();
+        self.is_committing = false;
+        true
+    }
+
     fn begin_commit(&mut self) {
         debug_assert!(self.committing.is_empty(), "the last commit was handled");
         std::mem::swap(&mut self.open, &mut self.committing);

@@ -18,6 +18,8 @@ impl Shard {
                     let stream = StreamId { id, generation: entry.generation };
                     if let Some(job) = entry.stream.take_commit(true) {
                         self.writer.give(Box::new(Commit { stream, job, is_notes: false }));
+                    } else if entry.stream.commit_nothing() {
+                        self.settle(now, id);
                     }
                 }
                 Durability::Relaxed | Durability::Memory => {
@@ -71,6 +73,9 @@ impl Shard {
                 } else {
                     self.tidy_up(id);
                 }
+                if self.streams[id as usize].stream.has_waiting() {
+                    self.settle(now, id);
+                }
             }
             ShardMail::Removed => {}
         }
@@ -86,6 +91,9 @@ impl Shard {
                 .any(|id| consumers[*id as usize].consumer.settings().filters.matches(subject))
         };
         let visible = stream.settle(now, &is_wanted, post);
+        if stream.has_waiting() {
+            stream.resume(now, &is_wanted, post);
+        }
         if stream.needs_commit() {
             // Markers, and what plans publish.
             self.mark_stream(id);

@@ -28,6 +28,7 @@ mod schedules;
 mod tests;
 mod ttl;
 mod view;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -41,6 +42,7 @@ pub use self::publish_headers::PublishHeaders;
 use self::schedules::Plans;
 use self::ttl::Ends;
 pub use self::view::View;
+use self::waiting::Waiting;
 use super::disk::{AnyDisk, AnyFile};
 use super::message_ttl::MessageTtl;
 use super::post::{NO_CONSUMER, Outgoing, Post};
@@ -88,6 +90,8 @@ pub struct Stream {
     ack_head: Vec<u8>,
     subject_transform: Option<SubjectTransform>,
     republish: Option<Republish>,
+    /// What came while the log was busy.
+    waiting: Waiting,
     ends: Ends,
     plans: Plans,
     /// Scratch for answers.
@@ -171,6 +175,7 @@ impl Stream {
             ack_head: ack_head(name, domain),
             subject_transform: None,
             republish: None,
+            waiting: Waiting::default(),
             ends: Ends::default(),
             plans: Plans::default(),
             scratch: Vec::new(),
@@ -265,6 +270,22 @@ impl Stream {
     /// The last sequence that may be shown.
     pub fn visible_sequence(&self) -> u64 {
         self.visible
+    }
+
+    /// Whether messages wait because the log was busy: [`Stream::resume`].
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether nothing has to be written for what was accepted, as for duplicates of messages that
+    /// are on the disk already: it may be settled at once then.
+    pub fn commit_nothing(&mut self) -> bool {
+        let is_all_written = self.needs_commit() && !self.store.is_finished();
+        if is_all_written {
+            self.begin_commit();
+            self.is_committing = false;
+        }
+        is_all_written
     }
 
     /// Whether anything waits for a commit.

@@ -20,6 +20,9 @@ use crate::jetstream::time::Now;
 /// The most bytes of headers.
 const HEADERS_BYTES_MAX: usize = 65_535;
 
+/// The log can take nothing just now.
+pub(super) const BUSY: ApiError = error::STREAM_TOO_MANY_REQUESTS;
+
 /// A message that came to a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {
@@ -82,6 +85,34 @@ impl Stream {
         is_wanted: impl FnOnce(&[u8]) -> bool,
         post: &mut Post,
     ) {
+        if !self.waiting.is_empty() || !self.try_publish(now, incoming, is_wanted, post) {
+            // The log is busy; or those before it wait, whom it must not overtake.
+            if !self.waiting.push(incoming) {
+                let reply = incoming.reply.filter(|_| !self.config.no_ack).unwrap_or_default();
+                self.refuse(reply, &BUSY, post);
+            }
+        }
+    }
+
+    /// Takes in messages that wait, until the log is busy again.
+    pub fn resume(&mut self, now: Now, is_wanted: &dyn Fn(&[u8]) -> bool, post: &mut Post) {
+        while let Some(waiter) = self.waiting.pop() {
+            if !self.try_publish(now, &waiter.as_incoming(), is_wanted, post) {
+                self.waiting.put_back(waiter);
+                return;
+            }
+        }
+    }
+
+    /// Takes a message in or refuses it. Returns whether that was possible: if not, the log is
+    /// busy and nothing has happened.
+    fn try_publish(
+        &mut self,
+        now: Now,
+        incoming: &Incoming<'_>,
+        is_wanted: impl FnOnce(&[u8]) -> bool,
+        post: &mut Post,
+    ) -> bool {
         let random = post.random();
         let reply = incoming.reply.filter(|_| !self.config.no_ack).unwrap_or_default();
         let transformed =
@@ -100,8 +131,10 @@ impl Stream {
                 let kind = Kind::Duplicate;
                 self.open.push(&Entry { sequence, kind, subject, reply, extra: b"" });
             }
+            Err(Refusal::Error(error)) if error == BUSY => return false,
             Err(Refusal::Error(error)) => self.refuse(reply, &error, post),
         }
+        true
     }
 
     /// Stores a message of the stream's own, which is not checked: markers, and what plans
@@ -373,7 +406,7 @@ impl Stream {
     /// What a publisher hears of an error of the log.
     pub(super) fn store_error(&self, error: &Error) -> ApiError {
         match error {
-            Error::Busy { .. } | Error::SyncFirst(_) => error::STREAM_TOO_MANY_REQUESTS,
+            Error::Busy { .. } | Error::SyncFirst(_) => BUSY,
             Error::DiskFull { .. } => error::INSUFFICIENT_RESOURCES,
             Error::TooLarge { .. } => error::STREAM_MESSAGE_EXCEEDS_MAXIMUM,
             error => error::stream_store_failed(error.to_string()),

@@ -18,6 +18,7 @@ use fulmar_protocol::headers::Headers;
 use fulmar_storage::Filters;
 use hashbrown::HashMap;
 
+use super::publish::BUSY;
 use super::publish_headers::PublishHeaders;
 use super::{Removed, Stream};
 use crate::jetstream::error::{self, ApiError};
@@ -183,10 +184,12 @@ impl Stream {
             if let Err(error) =
                 self.publish_own(now, &subject, &fired.headers, &fired.payload, is_wanted)
             {
-                tracing::error!(
-                    "stream {}: what is scheduled by message {plan} cannot be stored: {error}",
-                    self.name
-                );
+                if error != BUSY {
+                    tracing::error!(
+                        "stream {}: what is scheduled by message {plan} cannot be stored: {error}",
+                        self.name
+                    );
+                }
                 self.plans.set(plan, now.unix_ns.saturating_add(AGAIN_NS));
                 continue;
             }

@@ -169,6 +169,54 @@ fn a_commit_under_way_is_not_acknowledged_by_a_timer() {
 }
 
 #[test]
+fn a_duplicate_is_answered_though_there_is_nothing_to_write() {
+    let mut world = World::new(|config| config.duplicate_window_ns = SECOND_NS);
+    let id = [("Nats-Msg-Id", "one")];
+    world.send("s.a", &id, "");
+    let job = world.stream.take_commit(true).expect("something to commit");
+    world.send("s.a", &id, "");
+    // Not before the message itself.
+    assert!(!world.stream.commit_nothing());
+    world.stream.handle_committed(job.run()).unwrap();
+    world.settle();
+    assert_eq!(world.heard().len(), 1);
+    assert!(world.stream.take_commit(true).is_none());
+    assert!(world.stream.commit_nothing());
+    world.settle();
+    let answer = "{\"stream\":\"S\",\"seq\":1,\"duplicate\": true}".to_owned();
+    assert_eq!(world.heard(), [("reply".to_owned(), answer)]);
+    assert!(!world.stream.commit_nothing());
+}
+
+#[test]
+fn messages_wait_while_a_segment_is_prepared() {
+    let mut world = World::new(|_| {});
+    let payload = "x".repeat(128 << 10);
+    world.publish("s.1", &[], &payload);
+    let mut preparing = Vec::new();
+    for number in 2..=9 {
+        // As long as somebody else prepares segments, only so much fits those that are there.
+        preparing.extend(world.stream.store.take_background());
+        world.send(&format!("s.{number}"), &[], &payload);
+    }
+    world.commit();
+    assert!(!preparing.is_empty() && world.stream.has_waiting());
+    while world.stream.has_waiting() {
+        for job in preparing.drain(..) {
+            world.stream.store.handle_background(job.run()).unwrap();
+        }
+        world.stream.resume(world.now(), &|_| true, &mut world.post);
+        world.commit();
+        preparing.extend(world.stream.store.take_background());
+    }
+    let answers: Vec<String> = world.heard().into_iter().map(|(_, answer)| answer).collect();
+    let expected: Vec<String> =
+        (1..=9).map(|sequence| format!("{{\"stream\":\"S\",\"seq\":{sequence}}}")).collect();
+    assert_eq!(answers[..], expected[1..]);
+    assert_eq!(world.stream.store.subject_of(9), Some(&b"s.9"[..]));
+}
+
+#[test]
 fn messages_end_when_they_say() {
     let mut world = World::new(|config| config.allow_msg_ttl = true);
     world.publish("s.a", &[("Nats-TTL", "5")], "");

@@ -14,6 +14,7 @@ use std::collections::BinaryHeap;
 use fulmar_protocol::headers::Headers;
 
 use super::limits::REMOVED_MAX;
+use super::publish::BUSY;
 use super::publish_headers::PublishHeaders;
 use super::{Removed, Stream};
 use crate::go_duration;
@@ -175,7 +176,9 @@ impl Stream {
             Ok(None) => gone.push(sequence),
             Ok(Some(_)) => {}
             Err(error) => {
-                tracing::error!("stream {}: a marker cannot be stored: {error}", self.name);
+                if error != BUSY {
+                    tracing::error!("stream {}: a marker cannot be stored: {error}", self.name);
+                }
                 self.ends.add(sequence, now.unix_ns.saturating_add(AGAIN_NS));
             }
         }

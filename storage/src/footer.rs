@@ -305,6 +305,24 @@ impl<'a> Footer<'a> {
         (crc32c::crc32c(&bytes[16..]) == checksum && footer.is_in_order()).then_some(footer)
     }
 
+    /// The start of the bytes of a footer as it is when the segment is on the disk, so that it
+    /// counts in any start of the machine. `None`: they are damaged.
+    pub(crate) fn confirmed(bytes: &[u8]) -> Option<Vec<u8>> {
+        let (mut fixed, rest) = (*bytes.first_chunk::<FIXED_BYTES>()?, &bytes[FIXED_BYTES..]);
+        if crc32c::crc32c(&bytes[16..]) != u32_at(&fixed, 12) {
+            return None;
+        }
+        fixed[64..80].fill(0);
+        let checksum = crc32c::crc32c_append(crc32c::crc32c(&fixed[16..]), rest);
+        fixed[12..16].copy_from_slice(&checksum.to_le_bytes());
+        Some(fixed[..80].to_vec())
+    }
+
+    /// Whether it counts in any start of the machine.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.bytes[64..80] == [0; 16]
+    }
+
     /// As [`parse`](Self::parse), of bytes that were parsed before.
     pub(crate) fn parse_again<F: DiskFile>(
         bytes: &'a [u8],

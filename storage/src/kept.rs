@@ -33,6 +33,8 @@ pub(crate) struct Kept<F> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FooterState {
     Missing,
+    /// It counts as long as the machine is not started anew: the segment was not synced yet.
+    Provisional,
     Written,
     /// It could not be written, or must not be.
     Impossible,
@@ -59,7 +61,8 @@ impl<F> Kept<F> {
     /// Its file, and its footer's, if there is one.
     pub(crate) fn file_names(&self) -> impl Iterator<Item = String> {
         let identity = self.segment.identity;
-        let footer = (self.footer == FooterState::Written).then(|| identity.footer_name());
+        let has_footer = matches!(self.footer, FooterState::Provisional | FooterState::Written);
+        let footer = has_footer.then(|| identity.footer_name());
         [identity.segment_name()].into_iter().chain(footer)
     }
 

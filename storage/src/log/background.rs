@@ -12,7 +12,7 @@ use super::commit::Place;
 use super::compact::{Compact, Compacted};
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
-use crate::footer::Summary;
+use crate::footer::{Footer, Summary};
 use crate::index::Marks;
 use crate::kept::{FooterState, Kept};
 use crate::segment::{Identity, Segment};
@@ -29,13 +29,14 @@ pub struct BackgroundDone<D: Disk>(Worked<D>);
 enum Work<D: Disk> {
     Prepare(Prepare<D>),
     Footer(Foot<D>),
+    Confirm { disk: D, segment: Identity },
     Compact(Compact<D>),
     Remove { disk: D, names: Vec<String> },
 }
 
 enum Worked<D: Disk> {
     Prepare(Prepared<D>),
-    Footer { segment: Identity, result: Result<bool, Error> },
+    Footer { segment: Identity, state: FooterState, result: Result<bool, Error> },
     Compact(Compacted<D>),
     Remove(Result<(), Error>),
 }
@@ -68,7 +69,13 @@ impl<D: Disk> BackgroundJob<D> {
         BackgroundDone(match self.0 {
             Work::Prepare(prepare) => Worked::Prepare(prepare.run()),
             Work::Footer(foot) => {
-                Worked::Footer { segment: foot.segment.identity, result: foot.run() }
+                let state =
+                    if foot.boot == 0 { FooterState::Written } else { FooterState::Provisional };
+                Worked::Footer { segment: foot.segment.identity, state, result: foot.run() }
+            }
+            Work::Confirm { disk, segment } => {
+                let result = confirm(&disk, &segment.footer_name());
+                Worked::Footer { segment, state: FooterState::Written, result }
             }
             Work::Compact(compact) => Worked::Compact(compact.run()),
             Work::Remove { disk, names } => Worked::Remove(remove(&disk, &names)),
@@ -128,7 +135,7 @@ impl<D: Disk> Log<D> {
         if let Some(compact) = self.take_compact() {
             return Some(BackgroundJob(Work::Compact(compact)));
         }
-        self.take_foot().map(|foot| BackgroundJob(Work::Footer(foot)))
+        self.take_foot().map(BackgroundJob)
     }
 
     /// Hears how work in the background went.
@@ -139,12 +146,12 @@ impl<D: Disk> Log<D> {
     pub fn handle_background(&mut self, done: BackgroundDone<D>) -> Result<(), Error> {
         match done.0 {
             Worked::Prepare(prepared) => self.handle_prepared(prepared),
-            Worked::Footer { segment, result } => {
+            Worked::Footer { segment, state, result } => {
                 self.footing = false;
                 let at = self.kept.partition_point(|kept| kept.segment.id < segment.id);
                 let kept = self.kept.get_mut(at);
                 match kept.filter(|kept| kept.segment.identity == segment) {
-                    Some(kept) if matches!(result, Ok(true)) => kept.footer = FooterState::Written,
+                    Some(kept) if matches!(result, Ok(true)) => kept.footer = state,
                     Some(kept) => kept.footer = FooterState::Impossible,
                     // It was removed or compacted in the meantime.
                     None => self.removals.push(segment.footer_name()),
@@ -190,30 +197,40 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// The oldest sealed segment without a footer, if what it holds cannot be lost in this start of
-    /// the machine.
-    fn take_foot(&mut self) -> Option<Foot<D>> {
-        if self.footing || self.disk.is_memory() {
+    /// The footer of the oldest sealed segment that needs one, if what the segment holds cannot be
+    /// lost in this start of the machine; or the confirming of one, when it cannot be at all.
+    fn take_foot(&mut self) -> Option<Work<D>> {
+        if self.footing || !self.footers_due || self.disk.is_memory() {
             return None;
         }
         let (written, durable) = (self.written.segment, self.durable.segment);
-        let is_due = |kept: &&Kept<D::File>| {
-            kept.footer == FooterState::Missing
-                && kept.is_plain
-                && kept.segment.file.bytes() >= self.options.footer_segment_bytes_min
-                && (kept.segment.id < durable || kept.segment.id < written && self.boot != 0)
+        let is_due = |kept: &&Kept<D::File>| match kept.footer {
+            FooterState::Missing => {
+                kept.is_plain
+                    && kept.segment.file.bytes() >= self.options.footer_segment_bytes_min
+                    && (kept.segment.id < durable || kept.segment.id < written && self.boot != 0)
+            }
+            FooterState::Provisional => kept.segment.id < durable,
+            FooterState::Written | FooterState::Impossible => false,
         };
-        let kept = self.kept.iter().find(is_due)?;
+        let Some(kept) = self.kept.iter().find(is_due) else {
+            self.footers_due = false;
+            return None;
+        };
         self.footing = true;
-        Some(Foot {
-            disk: self.disk.clone(),
+        let disk = self.disk.clone();
+        if kept.footer == FooterState::Provisional {
+            return Some(Work::Confirm { disk, segment: kept.segment.identity });
+        }
+        Some(Work::Footer(Foot {
+            disk,
             segment: kept.segment.clone(),
             end: kept.end,
             dropped: kept.dropped.clone(),
             starts_cut: kept.starts_cut,
             deleted: kept.index.deleted().clone(),
             boot: if kept.segment.id < durable { 0 } else { self.boot },
-        })
+        }))
     }
 
     /// Lets go of the segments in which every message is below the front, if that is durable.
@@ -232,6 +249,17 @@ impl<D: Disk> Log<D> {
             names.extend(removed.file_names());
         }
         names
+    }
+}
+
+/// Lets a footer count in any start of the machine. Answers whether it could be read.
+fn confirm<D: Disk>(disk: &D, name: &str) -> Result<bool, Error> {
+    let failed = |error| Error::disk(format!("confirm {name}"), error);
+    let mut file = disk.open(name).map_err(failed)?;
+    let confirmed = Footer::confirmed(&file.contents().map_err(failed)?);
+    match confirmed {
+        Some(start) => file.overwrite(0, &start).map_err(failed).map(|()| true),
+        None => Ok(false),
     }
 }
 

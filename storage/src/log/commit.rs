@@ -169,6 +169,8 @@ impl<D: Disk> Log<D> {
                 self.buffer = bytes;
             }
         }
+        self.footers_due |= target.segment != self.written.segment
+            || !syncs.is_empty() && target.segment != self.durable.segment;
         self.written = target;
         if !syncs.is_empty() {
             drop(syncs);

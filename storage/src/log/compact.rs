@@ -169,6 +169,7 @@ impl<D: Disk> Log<D> {
         self.removals.extend(replaced.flat_map(|kept| kept.file_names().collect::<Vec<_>>()));
         let first = std::mem::replace(&mut self.kept[at], kept);
         self.removals.extend(first.file_names());
+        self.footers_due = true;
         // There may be others.
         self.dead_bytes_new = u64::MAX;
         Ok(())

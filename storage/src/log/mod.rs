@@ -79,6 +79,8 @@ pub struct Log<D: Disk> {
     /// Files to be removed.
     removals: Vec<String>,
     footing: bool,
+    /// Some segment may need a footer.
+    footers_due: bool,
     compacting: Compacting,
     compaction_failed: bool,
     /// Of messages that were deleted since it was found that there is nothing to compact.
@@ -213,6 +215,7 @@ impl<D: Disk> Log<D> {
             removing: false,
             removals: Vec::new(),
             footing: false,
+            footers_due: true,
             compacting: Compacting::default(),
             compaction_failed: false,
             dead_bytes_new: u64::MAX,

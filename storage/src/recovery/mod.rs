@@ -140,7 +140,7 @@ pub(crate) fn recover<D: Disk, V: Visitor>(
 ) -> Result<Recovered<D::File>, Error> {
     let Directory { used, spares, mut footers, sync_failed } = directory::open(disk, options)?;
     let boot = disk.boot();
-    let mut scan = Scan::default();
+    let mut scan = Scan::new(boot);
     let mut kept = VecDeque::new();
     // How far the last segment goes can only be seen in itself.
     let last_id = used.last().map(|segment| segment.id);

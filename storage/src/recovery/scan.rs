@@ -83,6 +83,7 @@ pub(super) struct Scan {
     /// Everything before this place (segment, offset) was synced, as the last marker says.
     durable: (u64, u64),
     boot: u128,
+    boot_now: u128,
     /// What an opening before this one did not know to be synced.
     unsure: Vec<Unsure>,
     last: Option<Last>,
@@ -156,6 +157,11 @@ impl Last {
 }
 
 impl Scan {
+    /// `boot` is the start of the machine that this is.
+    pub(super) fn new(boot: u128) -> Self {
+        Self { boot_now: boot, ..Self::default() }
+    }
+
     /// Reads a segment from its start.
     pub(super) fn segment<F: DiskFile>(
         &mut self,
@@ -342,7 +348,8 @@ impl Scan {
         }
         let front = footer.front().max(marker.front);
         if front > self.front {
-            self.deletion(identity.id, std::iter::once(0..front).collect(), false);
+            let front = 0..front;
+            self.deletion(identity.id, vec![front], false);
         }
         self.note_marker(&marker);
         self.report.closed = false;
@@ -353,7 +360,8 @@ impl Scan {
         kept.deletion_bytes += footer.deletion_bytes();
         kept.applied_segment = first.applied_segment;
         kept.starts_cut = footer.cuts();
-        kept.footer = FooterState::Written;
+        kept.footer =
+            if footer.is_confirmed() { FooterState::Written } else { FooterState::Provisional };
         Some(kept)
     }
 
@@ -449,10 +457,16 @@ impl Scan {
         })
     }
 
-    /// Whether a marker says that these bytes were synced. A file and its name are synced before
-    /// there is anything in it.
+    /// Whether a marker says that these bytes were synced, or they were written since the machine
+    /// was started: what happened before that was noted when the log was first opened in this
+    /// start. A file and its name are synced before there is anything in it.
     fn is_known(&self, damage: &Damage) -> bool {
-        damage.cause == Cause::Missing || (damage.segment, damage.bytes.end) <= self.durable
+        let is_of_this_boot = self.boot_now != 0 && self.boot == self.boot_now;
+        // The last write may have been cut short by the end of the process.
+        let last = self.last.map_or((0, 0), |last| (last.id(), last.end));
+        damage.cause == Cause::Missing
+            || (damage.segment, damage.bytes.end) <= self.durable
+            || is_of_this_boot && (damage.segment, damage.bytes.end) < last
     }
 
     fn delete(&mut self, noted: Noted) {
@@ -527,7 +541,8 @@ impl Scan {
         } else {
             self.chain.is_none_or(|chain| chain == head.previous)
         };
-        if previous.end < end_expected {
+        let is_lost = is_compacted && previous.end == 0;
+        if previous.end < end_expected || is_lost {
             self.damage(previous.id(), previous.end..end_expected, lost, Cause::End);
         } else if previous.end < previous.nonzero_end {
             self.unsure.push(Unsure { from: (previous.id(), previous.end), below_segment: id });

@@ -497,7 +497,8 @@ const TTL: &str = "Nats-Schedule-TTL";
 const ROLLUP: &str = "Nats-Schedule-Rollup";
 const SCHEDULER: &str = "Nats-Scheduler";
 const NEXT: &str = "Nats-Schedule-Next";
-const NEXT_PURGE: &str = "purge";
+/// The value of `Nats-Schedule-Next` of what a plan publishes last.
+pub const NEXT_PURGE: &str = "purge";
 
 #[cfg(test)]
 mod tests {

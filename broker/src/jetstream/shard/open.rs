@@ -163,6 +163,7 @@ impl Shard {
             self.options.domain.as_deref(),
         );
         stream.recover_dedupe(now);
+        stream.recover_times(now);
         let id = self.add_stream(stream, Some(slots));
         if directory.has_consumers() {
             let found = self.open_consumer_log(id).map_err(|error| text(&error))?;

@@ -2,8 +2,8 @@
 
 use super::super::stream::Durability;
 use super::super::time::{NEVER_NS, Now};
-use super::Shard;
 use super::jobs::{Commit, ShardMail, StreamId, TidyUp};
+use super::{Shard, StreamEntry};
 use crate::config::SyncPolicy;
 
 impl Shard {
@@ -78,8 +78,18 @@ impl Shard {
 
     /// Does what a commit brought about.
     pub(super) fn settle(&mut self, now: Now, id: u32) {
-        let entry = &mut self.streams[id as usize];
-        let visible = entry.stream.settle(now, &mut self.post);
+        let Self { streams, consumers, post, .. } = self;
+        let StreamEntry { stream, consumers: of_stream, .. } = &mut *streams[id as usize];
+        let is_wanted = |subject: &[u8]| {
+            of_stream
+                .values()
+                .any(|id| consumers[*id as usize].consumer.settings().filters.matches(subject))
+        };
+        let visible = stream.settle(now, &is_wanted, post);
+        if stream.needs_commit() {
+            // Markers, and what plans publish.
+            self.mark_stream(id);
+        }
         if !visible.removed.is_empty() {
             self.commit_later(now, id);
         }
@@ -113,7 +123,7 @@ impl Shard {
     fn watch_expiry(&mut self, now: Now, id: u32) {
         let entry = &self.streams[id as usize];
         let mut at_ns = entry.sync_at_ns.min(entry.note_at_ns).min(entry.commit_at_ns);
-        if let Some(unix_ns) = entry.stream.next_expiry() {
+        if let Some(unix_ns) = entry.stream.next_time() {
             // Not more often than that, or a stream of many small messages would do nothing else.
             at_ns = at_ns.min(now.monotonic_of(unix_ns).max(now.monotonic_ns + EXPIRY_STEP_NS));
         }

@@ -18,6 +18,13 @@ pub enum Kind {
     Duplicate,
 }
 
+impl Kind {
+    /// Whether there is a message with the entry's sequence that came with it.
+    pub fn is_in_log(self) -> bool {
+        matches!(self, Self::Stored | Self::RollupSubject | Self::RollupAll)
+    }
+}
+
 /// A message on its way.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {

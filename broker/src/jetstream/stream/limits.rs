@@ -11,7 +11,7 @@ use crate::jetstream::time::Now;
 
 /// Messages that one look at the limits takes away at the most: more go at the next look, so that
 /// a limit that was lowered does not hold a shard.
-const REMOVED_MAX: usize = 16 * 1024;
+pub(super) const REMOVED_MAX: usize = 16 * 1024;
 
 impl Stream {
     /// Takes away the oldest messages of `subject`, as one at `sequence` came.
@@ -52,7 +52,8 @@ impl Stream {
     /// Takes away what is too much, and too old. Returns whether there is more of it.
     pub(super) fn limit_all(&mut self, now: Now, removed: &mut Removed) -> bool {
         let before = removed.len();
-        let oldest_ns = (self.config.max_age_ns > 0)
+        // With times to live of its own, a message may be an exception.
+        let oldest_ns = (self.config.max_age_ns > 0 && !self.config.allow_msg_ttl)
             .then(|| now.unix_ns.saturating_sub(self.config.max_age_ns));
         let discards_old = self.config.discard == DiscardPolicy::Old;
         let messages_max = limit(self.config.max_msgs).filter(|_| discards_old);
@@ -90,7 +91,7 @@ impl Stream {
         if self.config.max_age_ns == 0 {
             return None;
         }
-        let first = self.store.next_from(0).filter(|first| *first <= self.visible)?;
+        let first = self.next_to_age()?;
         Some(self.timestamp_of(first)?.saturating_add(self.config.max_age_ns))
     }
 

@@ -15,12 +15,16 @@
 //! Whatever deletes an older message because of a newer one (limits, rollups) happens when the
 //! newer one may be shown, not when it is accepted: in between a reader would find neither.
 
+mod counters;
 mod dedupe;
 mod get;
 mod in_flight;
 mod limits;
 mod publish;
 mod publish_headers;
+mod republish;
+mod schedules;
+mod ttl;
 mod view;
 
 use std::sync::Arc;
@@ -32,9 +36,13 @@ pub use self::get::BatchPlace;
 use self::in_flight::{Entry, InFlight, Kind};
 pub use self::publish::Incoming;
 pub use self::publish_headers::PublishHeaders;
+use self::schedules::Plans;
+use self::ttl::Ends;
 pub use self::view::View;
 use super::disk::{AnyDisk, AnyFile};
+use super::message_ttl::MessageTtl;
 use super::post::{NO_CONSUMER, Outgoing, Post};
+use super::republish::Republish;
 use super::stream_config::StreamConfig;
 use super::subject_transform::SubjectTransform;
 use super::time::Now;
@@ -77,6 +85,9 @@ pub struct Stream {
     /// `{"stream":"NAME",` and the domain, up to the number behind `"seq":`.
     ack_head: Vec<u8>,
     subject_transform: Option<SubjectTransform>,
+    republish: Option<Republish>,
+    ends: Ends,
+    plans: Plans,
     /// Scratch for answers.
     scratch: Vec<u8>,
 }
@@ -102,6 +113,13 @@ impl Removed {
     fn push(&mut self, sequence: u64, subject: &[u8]) {
         self.subjects.extend_from_slice(subject);
         self.list.push((sequence, self.subjects.len()));
+    }
+
+    /// Adds others behind them.
+    fn append(&mut self, others: &Self) {
+        for (sequence, subject) in others.iter() {
+            self.push(sequence, subject);
+        }
     }
 
     /// How many there are.
@@ -150,6 +168,9 @@ impl Stream {
             last_unix_ns: 0,
             ack_head: ack_head(name, domain),
             subject_transform: None,
+            republish: None,
+            ends: Ends::default(),
+            plans: Plans::default(),
             scratch: Vec::new(),
             store,
             config,
@@ -179,6 +200,34 @@ impl Stream {
         }
     }
 
+    /// Reads off the log when messages end and plans fire, if the configuration allows any.
+    pub fn recover_times(&mut self, now: Now) {
+        let StreamConfig { allow_msg_ttl, allow_msg_schedules, .. } = self.config;
+        if !allow_msg_ttl && !allow_msg_schedules {
+            return;
+        }
+        let mut next = self.store.next_from(0);
+        while let Some(sequence) = next {
+            next = self.store.next_from(sequence + 1);
+            // What is damaged was reported when the log was opened.
+            let Ok(Some(record)) = self.store.read(sequence) else { continue };
+            if record.headers().is_empty() {
+                continue;
+            }
+            let (headers, stored_ns) = (record.headers().to_vec(), record.timestamp_ns());
+            drop(record);
+            let found = PublishHeaders::read(&headers);
+            if let Some(Ok(Some(ttl))) = found.ttl.map(MessageTtl::parse)
+                && allow_msg_ttl
+            {
+                self.note_ttl(sequence, ttl, stored_ns);
+            }
+            if allow_msg_schedules {
+                self.recover_plan(now, sequence, stored_ns, &headers, &found);
+            }
+        }
+    }
+
     /// Takes a new configuration over, checked.
     pub fn update(&mut self, config: StreamConfig) {
         self.config = config;
@@ -189,6 +238,7 @@ impl Stream {
         self.subject_transform = self.config.subject_transform.as_ref().and_then(|transform| {
             SubjectTransform::new(&transform.source, &transform.destination).ok()
         });
+        self.republish = republish::of_config(&self.config);
     }
 
     /// Writes and syncs everything, and notes that nothing is missing behind it.
@@ -268,14 +318,29 @@ impl Stream {
         result
     }
 
-    /// Does what a commit brings about: limits, rollups, PubAcks. [`Stream::commit_here`] or
-    /// [`Stream::handle_committed`] came before.
-    pub fn settle(&mut self, now: Now, post: &mut Post) -> Visible {
-        let committed = std::mem::take(&mut self.committing);
+    /// Does what a commit, or time, brings about: limits, rollups, PubAcks, ends of lives, plans.
+    /// [`Stream::commit_here`] or [`Stream::handle_committed`] came before. `is_wanted` says
+    /// whether a consumer is interested in a subject.
+    pub fn settle(
+        &mut self,
+        now: Now,
+        is_wanted: &dyn Fn(&[u8]) -> bool,
+        post: &mut Post,
+    ) -> Visible {
+        // A timer may come while a commit is under way, whose messages are to wait for its end.
+        let committed = match self.is_committing {
+            true => InFlight::default(),
+            false => std::mem::take(&mut self.committing),
+        };
         let mut removed = Removed::default();
         let first = self.visible + 1;
         self.visible = self.visible.max(self.store.visible_sequence());
         for entry in committed.iter() {
+            if let Some(republish) = &self.republish
+                && entry.kind.is_in_log()
+            {
+                self.publish_again(republish, &entry, post);
+            }
             match entry.kind {
                 Kind::Stored => self.limit_subject(entry.subject, entry.sequence, &mut removed),
                 Kind::RollupSubject => {
@@ -286,11 +351,20 @@ impl Stream {
             }
         }
         self.limit_all(now, &mut removed);
+        if self.config.allow_msg_ttl {
+            self.end_lives(now, is_wanted, &mut removed);
+        }
+        if self.config.allow_msg_schedules {
+            self.end_plans(&mut removed);
+            self.fire_plans(now, post.random(), is_wanted);
+        }
         for entry in committed.iter() {
             self.acknowledge(&entry, post);
         }
-        self.committing = committed;
-        self.committing.clear();
+        if !self.is_committing {
+            self.committing = committed;
+            self.committing.clear();
+        }
         Visible { sequences: first..self.visible + 1, removed }
     }
 
@@ -327,9 +401,16 @@ impl Stream {
         }
     }
 
-    /// When the oldest message will be too old, in nanoseconds since 1970.
-    pub fn next_expiry(&self) -> Option<i64> {
-        self.next_expiry_unix_ns()
+    /// When there is something to settle though nothing was committed, in nanoseconds since 1970:
+    /// a message is too old or ends, or a plan fires.
+    pub fn next_time(&self) -> Option<i64> {
+        if self.store.is_finished() {
+            return None;
+        }
+        [self.next_expiry_unix_ns(), self.next_end_unix_ns(), self.next_plan_unix_ns()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn timestamp_of(&self, sequence: u64) -> Option<i64> {

@@ -1,13 +1,19 @@
 //! What becomes of a message that is published to a stream: the checks, in nats-server's order.
 
+use fulmar_protocol::headers::Headers;
 use fulmar_storage::{Error, Filters, Message};
+use num_bigint::BigInt;
 
 use super::Stream;
 use super::in_flight::{Entry, Kind};
 use super::publish_headers::{PublishHeaders, number};
+use crate::jetstream::counter;
 use crate::jetstream::error::{self, ApiError};
+use crate::jetstream::header_block::HeaderBlock;
+use crate::jetstream::message_ttl::MessageTtl;
 use crate::jetstream::post::{NO_CONSUMER, Outgoing, Post};
 use crate::jetstream::response::publish_refused;
+use crate::jetstream::schedule::Published;
 use crate::jetstream::stream_config::{DiscardPolicy, RetentionPolicy};
 use crate::jetstream::time::Now;
 
@@ -25,6 +31,31 @@ pub struct Incoming<'a> {
     pub headers: &'a [u8],
     /// What follows the headers.
     pub payload: &'a [u8],
+}
+
+/// What a message wants beside being stored.
+#[derive(Debug, Default)]
+struct Wishes<'a> {
+    ttl: Option<MessageTtl>,
+    increment: Option<BigInt>,
+    plan: Published<'a>,
+}
+
+/// A message that was taken in.
+struct Taken {
+    sequence: u64,
+    kind: Kind,
+    /// What its PubAck says behind the sequence.
+    extra: Vec<u8>,
+}
+
+/// What is stored in place of a message.
+pub(super) struct Changed {
+    pub(super) headers: Vec<u8>,
+    /// `None`: its own.
+    pub(super) payload: Option<Vec<u8>>,
+    /// What its PubAck says behind the sequence.
+    pub(super) extra: Vec<u8>,
 }
 
 /// Why a message is not taken in.
@@ -57,11 +88,13 @@ impl Stream {
             self.subject_transform.as_ref().and_then(|one| one.apply(incoming.subject, random));
         let subject = transformed.as_deref().unwrap_or(incoming.subject);
         let headers = PublishHeaders::read(incoming.headers);
-        match self.check(now, subject, incoming, &headers).and_then(|kind| {
-            self.take_in(now, subject, incoming, &headers, kind, is_wanted).map_err(Refusal::Error)
+        let mut wishes = Wishes::default();
+        match self.check(now, subject, incoming, &headers, &mut wishes).and_then(|kind| {
+            self.take_in(now, subject, incoming, &headers, wishes, kind, is_wanted)
+                .map_err(Refusal::Error)
         }) {
-            Ok((sequence, kind)) => {
-                self.open.push(&Entry { sequence, kind, subject, reply, extra: b"" });
+            Ok(Taken { sequence, kind, extra }) => {
+                self.open.push(&Entry { sequence, kind, subject, reply, extra: &extra });
             }
             Err(Refusal::Duplicate(sequence)) => {
                 let kind = Kind::Duplicate;
@@ -69,6 +102,31 @@ impl Stream {
             }
             Err(Refusal::Error(error)) => self.refuse(reply, &error, post),
         }
+    }
+
+    /// Stores a message of the stream's own, which is not checked: markers, and what plans
+    /// publish. Answers with its sequence, or `None` if nobody wants it.
+    ///
+    /// # Errors
+    ///
+    /// The log does not take it.
+    pub(super) fn publish_own(
+        &mut self,
+        now: Now,
+        subject: &[u8],
+        headers: &[u8],
+        payload: &[u8],
+        is_wanted: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Option<u64>, ApiError> {
+        let incoming = Incoming { subject, reply: None, headers, payload };
+        let headers = PublishHeaders::read(headers);
+        let ttl = headers.ttl.and_then(|ttl| MessageTtl::parse(ttl).ok()).flatten();
+        let wishes = Wishes { ttl, ..Wishes::default() };
+        let kind = if headers.rollup.is_some() { Kind::RollupSubject } else { Kind::Stored };
+        let taken = self.take_in(now, subject, &incoming, &headers, wishes, kind, is_wanted)?;
+        let Taken { sequence, kind, .. } = taken;
+        self.open.push(&Entry { sequence, kind, subject, reply: b"", extra: b"" });
+        Ok((kind != Kind::Skipped).then_some(sequence))
     }
 
     /// Tells a publisher that its message was not taken in.
@@ -90,27 +148,38 @@ impl Stream {
     }
 
     /// The checks, in nats-server's order.
-    fn check(
+    fn check<'a>(
         &mut self,
         now: Now,
         subject: &[u8],
-        incoming: &Incoming<'_>,
-        headers: &PublishHeaders<'_>,
+        incoming: &Incoming<'a>,
+        headers: &PublishHeaders<'a>,
+        wishes: &mut Wishes<'a>,
     ) -> Result<Kind, Refusal> {
         let config = &self.config;
         if config.sealed {
             return Err(error::STREAM_SEALED.into());
         }
         let mut kind = Kind::Stored;
+        let mut ttl_error = None;
         if !incoming.headers.is_empty() {
-            if headers.increment.is_some() && !config.allow_msg_counter {
-                return Err(error::MESSAGE_INCR_DISABLED.into());
+            if headers.increment.is_some() {
+                let block = Headers::new(incoming.headers);
+                let allowed = config.allow_msg_counter;
+                wishes.increment = counter::check_published(block, incoming.payload, allowed)?;
             }
             if headers.expected_stream.is_some_and(|name| *name != *self.name.as_bytes()) {
                 return Err(error::STREAM_NOT_MATCH.into());
             }
-            if headers.ttl.is_some() && !config.allow_msg_ttl {
-                return Err(error::MESSAGE_TTL_DISABLED.into());
+            if let Some(ttl) = headers.ttl {
+                match MessageTtl::parse(ttl) {
+                    Ok(Some(_)) if !config.allow_msg_ttl => {
+                        return Err(error::MESSAGE_TTL_DISABLED.into());
+                    }
+                    Ok(ttl) => wishes.ttl = ttl,
+                    // All other checks come first.
+                    Err(error) => ttl_error = Some(error),
+                }
             }
             self.check_expected_subject_sequence(subject, headers)?;
             if let Some(expected) = headers.expected_last_sequence
@@ -118,8 +187,8 @@ impl Stream {
             {
                 return Err(error::stream_wrong_last_sequence(self.store.last_sequence()).into());
             }
-            if headers.schedule.is_some() && !self.config.allow_msg_schedules {
-                return Err(error::MESSAGE_SCHEDULES_DISABLED.into());
+            if headers.is_about_schedules() {
+                wishes.plan = self.check_plan(now, subject, incoming.headers)?;
             }
             if headers.stream_source.is_some() {
                 return Err(error::MESSAGE_SOURCE_HDR_NOT_ALLOWED.into());
@@ -140,6 +209,9 @@ impl Stream {
                 kind = self.check_rollup(rollup)?;
             }
         }
+        if wishes.plan.needs_rollup {
+            kind = Kind::RollupSubject;
+        }
         let config = &self.config;
         let size = incoming.headers.len() + incoming.payload.len();
         if usize::try_from(config.max_msg_size).is_ok_and(|max| size > max) {
@@ -147,6 +219,12 @@ impl Stream {
         }
         if incoming.headers.len() > HEADERS_BYTES_MAX {
             return Err(error::STREAM_HEADER_EXCEEDS_MAXIMUM.into());
+        }
+        if config.allow_msg_counter && wishes.increment.is_none() {
+            return Err(error::MESSAGE_INCR_MISSING.into());
+        }
+        if let Some(error) = ttl_error {
+            return Err(error.into());
         }
         if config.discard == DiscardPolicy::New {
             self.check_room(subject, incoming)?;
@@ -224,38 +302,72 @@ impl Stream {
     }
 
     /// Gives a message its sequence and puts it into the log.
+    #[expect(clippy::too_many_arguments, reason = "what the checks found, and no more")]
     fn take_in(
         &mut self,
         now: Now,
         subject: &[u8],
         incoming: &Incoming<'_>,
         headers: &PublishHeaders<'_>,
+        mut wishes: Wishes<'_>,
         kind: Kind,
         is_wanted: impl FnOnce(&[u8]) -> bool,
-    ) -> Result<(u64, Kind), ApiError> {
+    ) -> Result<Taken, ApiError> {
         let timestamp_ns = self.last_unix_ns.max(now.unix_ns);
-        let (sequence, kind) =
-            if self.config.retention == RetentionPolicy::Interest && !is_wanted(subject) {
-                let sequence = self.store.last_sequence() + 1;
-                self.store.skip_to(sequence + 1).map_err(|error| self.store_error(&error))?;
-                (sequence, Kind::Skipped)
-            } else {
-                let message = Message {
-                    subject,
-                    headers: incoming.headers,
-                    payload: incoming.payload,
-                    timestamp_ns,
-                };
-                let sequences =
-                    self.store.append(&[message]).map_err(|error| self.store_error(&error))?;
-                self.last_unix_ns = timestamp_ns;
-                (sequences.start, kind)
+        let mut taken = Taken { sequence: 0, kind, extra: Vec::new() };
+        if self.config.retention == RetentionPolicy::Interest && !is_wanted(subject) {
+            taken.sequence = self.store.last_sequence() + 1;
+            taken.kind = Kind::Skipped;
+            let next = taken.sequence + 1;
+            self.store.skip_to(next).map_err(|error| self.store_error(&error))?;
+        } else {
+            let changed = self.change(subject, incoming.headers, &mut wishes)?;
+            let mut message = Message {
+                subject,
+                headers: incoming.headers,
+                payload: incoming.payload,
+                timestamp_ns,
             };
+            if let Some(changed) = &changed {
+                message.headers = &changed.headers;
+                message.payload = changed.payload.as_deref().unwrap_or(message.payload);
+            }
+            let sequences =
+                self.store.append(&[message]).map_err(|error| self.store_error(&error))?;
+            self.last_unix_ns = timestamp_ns;
+            taken.sequence = sequences.start;
+            taken.extra = changed.map_or_else(Vec::new, |changed| changed.extra);
+            if let Some(ttl) = wishes.ttl {
+                self.note_ttl(taken.sequence, ttl, timestamp_ns);
+            }
+            if self.config.allow_msg_schedules {
+                self.note_plan(taken.sequence, &wishes.plan);
+            }
+        }
         match headers.message_id {
-            Some(id) => self.dedupe.add(id, sequence, now.unix_ns),
+            Some(id) => self.dedupe.add(id, taken.sequence, now.unix_ns),
             None => self.dedupe.add_without_id(),
         }
-        Ok((sequence, kind))
+        Ok(taken)
+    }
+
+    /// What is stored in place of a message, by what it wants. `None`: it is stored as it is.
+    fn change(
+        &self,
+        subject: &[u8],
+        headers: &[u8],
+        wishes: &mut Wishes<'_>,
+    ) -> Result<Option<Changed>, ApiError> {
+        if let Some(increment) = &wishes.increment {
+            return self.count(subject, headers, increment).map(Some);
+        }
+        let mut changed = wishes.ttl.as_mut().and_then(|ttl| self.lengthen_ttl(headers, ttl));
+        if wishes.plan.needs_rollup {
+            let mut block = HeaderBlock::new(changed.as_deref().unwrap_or(headers));
+            block.append("Nats-Rollup", "sub");
+            changed = Some(block.finish());
+        }
+        Ok(changed.map(|headers| Changed { headers, payload: None, extra: Vec::new() }))
     }
 
     /// What a publisher hears of an error of the log.

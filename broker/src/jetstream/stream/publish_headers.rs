@@ -96,6 +96,14 @@ impl<'a> PublishHeaders<'a> {
         }
         found
     }
+
+    /// Whether there is any of the headers that schedules have.
+    pub fn is_about_schedules(&self) -> bool {
+        self.schedule.is_some()
+            || self.schedule_time_zone.is_some()
+            || self.scheduler.is_some()
+            || self.schedule_next.is_some()
+    }
 }
 
 /// A number of plain digits, as nats-server reads it. `None`: anything else.

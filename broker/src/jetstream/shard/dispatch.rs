@@ -140,6 +140,9 @@ impl Shard {
                     })
                 };
                 stream.handle_publish(now, &incoming, is_wanted, &mut self.post);
+                if stream.has_batch_news() {
+                    self.follow_batches(now, id);
+                }
                 self.mark_stream(id);
             }
             Some(Slot::Ack) => self.handle_ack(now, arrival),

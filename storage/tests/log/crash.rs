@@ -280,6 +280,10 @@ fn crash_at_every_sync(options: Options, workload_seed: u64) -> u64 {
                     .unwrap_or_else(|error| panic!("{story}, round {round}: {error}"));
                 let (messages, _) = read_all(&log);
                 assert_eq!(told.messages, Told::about(messages.iter()).messages, "{story}");
+                let mut verified = Told::default();
+                let verify = Options { verify: true, ..options };
+                Log::open_with(disk.after_kill(), verify, &mut verified).unwrap();
+                assert_eq!(told, verified, "{story}: footers say something else");
                 ledger.check(&log, kept, &format!("{story}, round {round}"));
                 live(&mut log, &mut ledger, promise, &mut random, 15).unwrap();
                 disk = cut(&disk, kept);

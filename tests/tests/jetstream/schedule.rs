@@ -210,6 +210,64 @@ fn a_plan_is_cancelled_by_what_takes_its_place() {
 }
 
 #[test]
+fn only_a_plan_can_be_cancelled() {
+    let (_server, mut js) = start_schedules();
+    js.publish("s.plain", "");
+    let headers = |scheduler| [("Nats-Scheduler", scheduler), ("Nats-Schedule-Next", "purge")];
+    let invalid = "400 10212 message schedules invalid scheduler";
+    js.put_refused("s.a", &headers("s.plain"), "", invalid);
+    // Nothing is there.
+    js.publish_with("s.a", &headers("s.nothing"), "");
+    assert_eq!(js.state("S")["messages"], 2);
+}
+
+#[test]
+fn whatever_is_published_there_ends_a_plan() {
+    let (_server, mut js) = start_schedules();
+    js.publish_with("s.plan", &schedule("@every 1s", &[]), "");
+    js.publish("s.plan", "no plan");
+    let headers = [("Nats-Schedule", "@every 1s"), ("Nats-Schedule-Target", "s.other")];
+    js.publish_with("s.another", &headers, "");
+    eventually("two messages of the other plan", || js.state("S")["messages"] == 5);
+    let info = js.ok("STREAM.INFO.S", json!({"subjects_filter": "s.plan"}));
+    assert_eq!(info["state"]["subjects"], json!({"s.plan": 2}));
+}
+
+#[test]
+fn a_plan_is_known_after_a_restart() {
+    let mut server = fulmar_tests::Server::builder().jetstream().restartable().start();
+    let mut js = server.jetstream();
+    js.stream(crate::stream(json!({"storage": "file", "allow_msg_schedules": true})));
+    js.publish_with("s.plan", &schedule("@every 1s", &[]), "body");
+    let past = [("Nats-Schedule", "@at 2020-01-01T00:00:00Z"), ("Nats-Schedule-Target", "s.once")];
+    js.publish_with("s.past", &past, "once");
+    eventually("the second plan to be gone", || js.get("S", 2).get("error").is_some());
+    eventually("the first message", || count_of(&mut js, "s.out") > 0);
+    server.restart();
+    let mut js = server.jetstream();
+    let before = count_of(&mut js, "s.out");
+    eventually("two more messages", || count_of(&mut js, "s.out") >= before + 2);
+    assert_eq!(count_of(&mut js, "s.once"), 1);
+}
+
+#[test]
+fn what_is_published_goes_through_the_transform() {
+    let (_server, mut js) = start_with(json!({
+        "allow_msg_schedules": true, "subject_transform": {"src": "s.*", "dest": "s.new.$1"},
+    }));
+    js.publish_with("s.plan", &schedule("@at 2020-01-01T00:00:00Z", &[]), "");
+    eventually("the message", || count_of(&mut js, "s.new.out") == 1);
+    let message = js.get("S", 2)["message"].take();
+    assert!(decoded(&message["hdrs"]).contains("Nats-Scheduler: s.new.plan\r\n"), "{message}");
+}
+
+/// How many messages of a subject there are.
+fn count_of(js: &mut JetStream, subject: &str) -> u64 {
+    let info = js.ok("STREAM.INFO.S", json!({"subjects_filter": subject}));
+    info["state"]["subjects"][subject].as_u64().unwrap_or(0)
+}
+
+#[test]
 fn a_purged_plan_publishes_nothing() {
     let (_server, mut js) = start_schedules();
     js.publish_with("s.plan", &schedule("@every 1s", &[]), "");

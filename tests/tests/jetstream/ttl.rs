@@ -28,6 +28,42 @@ fn the_stream_must_allow_it() {
 }
 
 #[test]
+fn it_is_judged_after_everything_else() {
+    let (_server, mut js) = start_with(json!({"allow_msg_ttl": true, "max_msg_size": 100}));
+    js.publish_with("s.a", &[("Nats-Msg-Id", "one")], "");
+    for (header, payload, expected) in [
+        (("A", "b"), String::new(), INVALID),
+        (("Nats-Msg-Id", "two"), String::new(), INVALID),
+        (("Nats-Expected-Last-Sequence", "9"), String::new(), "400 10071 wrong last sequence: 1"),
+        (("A", "b"), "x".repeat(200), "400 10054 message size exceeds maximum allowed"),
+    ] {
+        js.put_refused("s.a", &[("Nats-TTL", "x"), header], &payload, expected);
+    }
+    let answer = js.put("s.a", &[("Nats-TTL", "x"), ("Nats-Msg-Id", "one")], "");
+    assert_eq!(answer["duplicate"], true);
+    let (_server, mut js) = start_with(json!({}));
+    let headers = [("Nats-TTL", "1s"), ("Nats-Expected-Last-Sequence", "9")];
+    js.put_refused("s.a", &headers, "", "400 10166 per-message TTL is disabled");
+}
+
+#[test]
+fn it_is_known_after_a_restart() {
+    let mut server = fulmar_tests::Server::builder().jetstream().restartable().start();
+    let mut js = server.jetstream();
+    js.stream(crate::stream(json!({
+        "storage": "file", "allow_msg_ttl": true, "max_age": 3 * SECOND,
+    })));
+    js.publish_with("s.a", &[("Nats-TTL", "1s")], "");
+    js.publish_with("s.b", &[("Nats-TTL", "never")], "");
+    js.publish_with("s.c", &[("Nats-TTL", "1h")], "");
+    server.restart();
+    let mut js = server.jetstream();
+    eventually("the first to leave", || js.get("S", 1).get("error").is_some());
+    eventually("the third to leave", || js.state("S")["messages"] == 1);
+    assert_eq!(js.get("S", 2)["message"]["subject"], "s.b");
+}
+
+#[test]
 fn a_message_leaves_when_its_time_is_over() {
     for storage in ["memory", "file"] {
         let (_server, mut js) = start_with(json!({"allow_msg_ttl": true, "storage": storage}));
@@ -110,6 +146,40 @@ fn a_time_to_live_is_not_shorter_than_that_of_markers() {
     js.publish_with("s.a", &[("Nats-TTL", "1s")], "");
     let message = js.get("S", 1)["message"].take();
     assert!(headers(&message).contains("Nats-TTL: 1s"), "{message}");
+}
+
+#[test]
+fn what_says_that_its_subject_is_gone_leaves_no_marker() {
+    let (_server, mut js) = start_with(with_long_markers());
+    for (subject, header) in [
+        ("s.a", ("Nats-Marker-Reason", "Purge")),
+        ("s.b", ("KV-Operation", "PURGE")),
+        ("s.c", ("KV-Operation", "DEL")),
+        ("s.d", ("Nats-Marker-Reason", "")),
+    ] {
+        js.publish_with(subject, &[("Nats-TTL", "1s"), header], "");
+    }
+    eventually("the first four to leave", || {
+        let state = js.state("S");
+        state["first_seq"] == 5 && state["messages"] == 2
+    });
+    let info = js.ok("STREAM.INFO.S", json!({"subjects_filter": ">"}));
+    assert_eq!(info["state"]["subjects"], json!({"s.c": 1, "s.d": 1}));
+}
+
+#[test]
+fn markers_are_published_again_and_end_with_the_age_of_the_stream() {
+    let (_server, mut js) = start_with(json!({
+        "subject_delete_marker_ttl": 3_600 * SECOND, "max_age": SECOND,
+        "republish": {"src": ">", "dest": "again.>"},
+    }));
+    let again = js.subscribe("again.>");
+    js.publish("s.a", "");
+    assert_eq!(js.receive(&again).header("Nats-Marker-Reason"), None);
+    let marker = js.receive(&again);
+    assert_eq!(marker.header("Nats-Marker-Reason").as_deref(), Some("MaxAge"));
+    assert_eq!(marker.header("Nats-Last-Sequence").as_deref(), Some("1"));
+    eventually("the marker to be gone", || js.state("S")["messages"] == 0);
 }
 
 #[test]

@@ -28,6 +28,8 @@ mod publish_headers;
 mod republish;
 mod schedules;
 mod staged;
+#[cfg(test)]
+mod tests;
 mod ttl;
 mod view;
 

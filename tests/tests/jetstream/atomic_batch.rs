@@ -332,7 +332,11 @@ fn what_comes_later_in_a_batch_expects_nothing() {
         ("s.b", ("Nats-Expected-Last-Sequence", "1"), "400 10071 wrong last sequence: 2"),
         ("s.a", ("Nats-Expected-Last-Subject-Sequence", "0"), constant),
         ("s.a", ("Nats-Expected-Last-Subject-Sequence", "2"), constant),
-        ("s.known", ("Nats-Expected-Last-Subject-Sequence", "0"), "400 10071 wrong last sequence: 1"),
+        (
+            "s.known",
+            ("Nats-Expected-Last-Subject-Sequence", "0"),
+            "400 10071 wrong last sequence: 1",
+        ),
         (
             "s.b",
             ("Nats-Expected-Last-Subject-Sequence-Subject", "s.a"),
@@ -502,7 +506,12 @@ fn batch<'a>(id: &'a str, number: u64, more: &[(&'a str, &'a str)]) -> Vec<(&'a 
 
 /// A message of a batch that is not the last is answered with nothing.
 #[track_caller]
-fn check_accepted(js: &mut JetStream, subject: &str, headers: &[(&str, &str)], payload: impl AsRef<[u8]>) {
+fn check_accepted(
+    js: &mut JetStream,
+    subject: &str,
+    headers: &[(&str, &str)],
+    payload: impl AsRef<[u8]>,
+) {
     let answer = js.request(subject, headers, payload);
     assert_eq!((answer.status(), answer.text().as_str()), (None, ""), "{headers:?}");
 }

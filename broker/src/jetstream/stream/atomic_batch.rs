@@ -292,3 +292,50 @@ pub(super) fn without_level(headers: &[u8]) -> Vec<u8> {
     block.remove(|name| name == b"Nats-Required-Api-Level");
     block.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::batches::BatchRoom;
+    use super::*;
+
+    fn batch(room: &Arc<BatchRoom>) -> AtomicBatch {
+        AtomicBatch::new(Place::take(room, true).unwrap())
+    }
+
+    #[test]
+    fn messages_come_back_as_they_were() {
+        let mut batch = batch(&Arc::default());
+        let messages = [(&b"a"[..], &b"h"[..], &b"pp"[..]), (b"bb", b"", b""), (b"c", b"", b"x")];
+        for (subject, headers, payload) in messages {
+            batch.push(subject, headers, payload).unwrap();
+        }
+        let all: Vec<_> = batch.iter().map(|one| (one.subject, one.headers, one.payload)).collect();
+        assert_eq!(all, messages);
+    }
+
+    #[test]
+    fn memory_is_bounded_for_one_batch_and_for_all() {
+        let room = Arc::default();
+        let part = vec![0; BATCH_BYTES_MAX / 4];
+        let mut batches = Vec::new();
+        let refused = loop {
+            let mut batch = batch(&room);
+            for _ in 0..3 {
+                batch.push(b"a", b"", &part).unwrap();
+            }
+            let too_large = batch.push(b"a", b"", &part);
+            assert_eq!(too_large, Err(error::atomic_publish_too_large_batch(3)));
+            batches.push(batch);
+            let mut next = self::batch(&room);
+            if let Err(refused) = (0..3).try_for_each(|_| next.push(b"a", b"", &part)) {
+                break refused;
+            }
+        };
+        assert_eq!(refused, error::ATOMIC_PUBLISH_TOO_MANY_INFLIGHT);
+        assert!(batches.len() < 16);
+        batches.clear();
+        batch(&room).push(b"a", b"", &part).unwrap();
+    }
+}

@@ -23,7 +23,8 @@ use crate::jetstream::time::{NEVER_NS, Now};
 /// Bytes that the messages of one atomic batch may take until it is committed. The log takes twice
 /// as much at once.
 pub(super) const BATCH_BYTES_MAX: usize = 32 << 20;
-/// Bytes that the messages of all atomic batches may take together.
+/// Bytes that the messages of all atomic batches may take together. What holds them grows by
+/// doubling, so that the memory is up to twice as much.
 const BATCHES_BYTES_MAX: usize = 256 << 20;
 
 /// What the batches of all streams may take together, and what they take.
@@ -93,7 +94,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    fn take(room: &Arc<BatchRoom>, is_atomic: bool) -> Option<Self> {
+    pub(super) fn take(room: &Arc<BatchRoom>, is_atomic: bool) -> Option<Self> {
         let place = Self { room: room.clone(), is_atomic, bytes: 0 };
         if place.count().add(1) {
             return Some(place);

@@ -84,12 +84,12 @@ impl FastBatch {
             return self.handle_ping(part.sequence, batches, tell);
         }
         let expected = self.last + 1;
-        if part.sequence > expected {
+        if part.sequence != expected {
             tell(FastAnswer::Gap { expected, sequence: part.sequence });
-        }
-        let is_in_order = part.sequence == expected || (self.gap_ok && part.sequence > expected);
-        if !is_in_order {
-            return Next::End;
+            // What came before would be stored twice.
+            if !self.gap_ok || part.sequence < expected {
+                return Next::End;
+            }
         }
         if part.operation == FastOperation::CommitWithoutMessage {
             self.last = part.sequence - 1;
@@ -258,6 +258,8 @@ impl Stream {
         let mut wishes = Wishes::default();
         let mut staged = Staged::default();
         let kind = self.check_staged(now, &mut staged, subject, incoming, &found, &mut wishes)?;
+        // nats-server 2.15.1 refuses this too, but with an answer that says that the batch is over.
+        self.check_expected_last_id(&found)?;
         let taken = self.take_in(now, subject, incoming, &found, wishes, kind, is_wanted)?;
         let (sequence, kind) = (taken.sequence, taken.kind);
         self.open.push(&Entry { sequence, kind, subject, reply: b"", extra: b"" });

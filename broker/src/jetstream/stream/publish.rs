@@ -214,12 +214,7 @@ impl Stream {
             {
                 return Err(Refusal::Duplicate(sequence));
             }
-            if let Some(id) = headers.expected_last_message_id
-                && id != self.dedupe.last()
-            {
-                let last = String::from_utf8_lossy(self.dedupe.last()).into_owned();
-                return Err(error::stream_wrong_last_msg_id(&last).into());
-            }
+            self.check_expected_last_id(headers)?;
             if let Some(rollup) = headers.rollup {
                 kind = self.check_rollup(rollup)?;
             }
@@ -272,6 +267,19 @@ impl Stream {
             return Ok(());
         }
         Err(error::stream_wrong_last_sequence(last).into())
+    }
+
+    pub(super) fn check_expected_last_id(
+        &self,
+        headers: &PublishHeaders<'_>,
+    ) -> Result<(), Refusal> {
+        match headers.expected_last_message_id {
+            Some(id) if id != self.dedupe.last() => {
+                let last = String::from_utf8_lossy(self.dedupe.last());
+                Err(error::stream_wrong_last_msg_id(&*last).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn check_rollup(&self, rollup: &[u8]) -> Result<Kind, Refusal> {

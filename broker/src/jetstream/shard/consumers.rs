@@ -409,31 +409,45 @@ impl Shard {
         if self.last_acked == Some(id) {
             self.last_acked = None;
         }
-        self.release_unwanted(now, entry.stream, &entry);
+        if self.streams[entry.stream as usize].stream.config.retention == RetentionPolicy::Interest
+        {
+            self.release_unwanted(now, entry.stream);
+        }
     }
 
-    /// What only an ended consumer wanted leaves a stream that keeps what somebody wants.
-    fn release_unwanted(&mut self, now: Now, id: u32, ended: &ConsumerEntry) {
+    /// What no consumer waits for leaves a stream that keeps what somebody wants: after a consumer
+    /// ended, after the retention changed, and after a restart that found an acknowledgement and
+    /// not what came of it.
+    pub(super) fn release_unwanted(&mut self, now: Now, id: u32) {
         let Self { streams, consumers, .. } = self;
         let entry = &mut streams[id as usize];
-        if entry.stream.config.retention != RetentionPolicy::Interest {
-            return;
-        }
-        let filters = &ended.consumer.settings().filters;
+        let is_work_queue = match entry.stream.config.retention {
+            RetentionPolicy::Limits => return,
+            RetentionPolicy::WorkQueue => true,
+            RetentionPolicy::Interest => false,
+        };
         let store = entry.stream.store();
         let mut gone = Vec::new();
-        let mut next = store.next_matching(filters, 0);
+        let mut next = store.next_from(0);
         while let Some(sequence) = next {
-            let is_wanted = store.subject_of(sequence).is_some_and(|subject| {
-                entry
-                    .consumers
-                    .values()
-                    .any(|other| consumers[*other as usize].consumer.wants(sequence, subject))
+            let subject = store.subject_of(sequence).unwrap_or_default();
+            let mut matching = entry.consumers.values().filter_map(|other| {
+                let consumer = &consumers[*other as usize].consumer;
+                consumer
+                    .settings()
+                    .filters
+                    .matches(subject)
+                    .then(|| consumer.wants(sequence, subject))
             });
-            if !is_wanted {
+            // A work queue keeps what has no consumer yet.
+            let is_unwanted = match matching.next() {
+                None => !is_work_queue,
+                Some(first) => !first && !matching.any(|wants| wants),
+            };
+            if is_unwanted {
                 gone.push(sequence);
             }
-            next = store.next_matching(filters, sequence + 1);
+            next = store.next_from(sequence + 1);
         }
         if gone.is_empty() {
             return;

@@ -19,6 +19,7 @@ mod message_requests;
 mod open;
 mod requests;
 mod sink;
+mod stalled;
 mod stream_requests;
 mod streams;
 
@@ -33,6 +34,7 @@ use self::consumers::ConsumerEntry;
 use self::dispatch::Slot;
 pub use self::jobs::ShardMail;
 pub use self::open::OpenError;
+use self::stalled::Stalled;
 use super::consumer_log::ConsumerLog;
 use super::disk::AnyDisk;
 use super::limits::Room;
@@ -111,6 +113,8 @@ struct StreamEntry {
     slots: Option<Slots<AnyDisk>>,
     /// Its consumers on the disk; none in memory and before the first durable one.
     consumer_log: Option<ConsumerLog>,
+    /// Messages that wait for room in the log.
+    stalled: Stalled,
     is_dirty: bool,
     is_in_background: bool,
     /// Notes came while the last ones were on their way, and somebody waits for them.

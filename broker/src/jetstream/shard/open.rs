@@ -168,6 +168,7 @@ impl Shard {
         let id = self.add_stream(stream, Some(slots));
         if directory.has_consumers() {
             let found = self.open_consumer_log(id).map_err(|error| text(&error))?;
+            let mut are_all_there = true;
             for (name, recovered) in found {
                 if let Err(error) = self.restore_consumer(now, id, &name, &recovered) {
                     tracing::error!(
@@ -175,7 +176,12 @@ impl Shard {
                          says of it is left as it is",
                         place.name
                     );
+                    are_all_there = false;
                 }
+            }
+            // Not if a consumer is missing: what it wants must stay.
+            if are_all_there {
+                self.release_unwanted(now, id);
             }
         }
         self.subscribe_stream(id);
@@ -338,6 +344,7 @@ impl Shard {
             consumers: std::collections::BTreeMap::new(),
             slots,
             consumer_log: None,
+            stalled: super::Stalled::default(),
             is_dirty: false,
             is_in_background: false,
             is_note_wanted: false,

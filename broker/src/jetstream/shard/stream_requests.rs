@@ -350,6 +350,7 @@ impl Shard {
         entry.stream.limit_all_subjects();
         self.subscribe_stream(id);
         self.settle(now, id);
+        self.release_unwanted(now, id);
         self.tell_consumers_of_purge(now, id);
         self.mark_stream(id);
         let event = AdvisoryEvent::StreamAction { stream: &name, action: Action::Modify };

@@ -19,7 +19,8 @@ impl Shard {
                     let stream = StreamId { id, generation: entry.generation };
                     if let Some(job) = entry.stream.take_commit(true) {
                         self.writer.give(Box::new(Commit { stream, job, is_notes: false }));
-                    } else if entry.stream.skip_commit() {
+                    } else if entry.stream.begin_empty_commit() {
+                        // Repetitions of what is on the disk already: there is nothing to wait for.
                         self.settle(now, id);
                     }
                 }
@@ -32,6 +33,7 @@ impl Shard {
                         self.sync_later(now, id);
                     }
                     self.settle(now, id);
+                    self.publish_stalled(now, id);
                 }
             }
             self.tidy_up(id);
@@ -56,6 +58,7 @@ impl Shard {
                     );
                 }
                 self.settle(now, id);
+                self.publish_stalled(now, id);
                 if self.streams[id as usize].stream.needs_commit() {
                     self.mark_stream(id);
                 }
@@ -74,6 +77,7 @@ impl Shard {
                 } else {
                     self.tidy_up(id);
                 }
+                self.publish_stalled(now, id);
             }
             ShardMail::Removed => {}
         }

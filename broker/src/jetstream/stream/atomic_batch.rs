@@ -69,6 +69,15 @@ impl AtomicBatch {
         Ok(())
     }
 
+    /// Takes the last message away.
+    fn pop(&mut self) {
+        if let Some(Sizes { subject, headers, payload }) = self.sizes.pop() {
+            let size = subject + headers + payload;
+            self.bytes.truncate(self.bytes.len() - size);
+            self.place.shrink(size + MESSAGE_BYTES);
+        }
+    }
+
     fn iter(&self) -> impl Iterator<Item = Incoming<'_>> {
         let mut rest = &self.bytes[..];
         self.sizes.iter().map(move |sizes| {
@@ -94,7 +103,8 @@ struct Ready<'a> {
 }
 
 impl Stream {
-    /// A message of an atomic batch came. `subject` is the one it is to be stored with.
+    /// A message of an atomic batch came. `subject` is the one it is to be stored with. Returns
+    /// as [`Stream::handle_publish`].
     pub(super) fn handle_atomic_part(
         &mut self,
         now: Now,
@@ -103,20 +113,26 @@ impl Stream {
         incoming: &Incoming<'_>,
         is_wanted: &dyn Fn(&[u8]) -> bool,
         post: &mut Post,
-    ) {
+    ) -> bool {
         let reply = incoming.reply.filter(|_| !self.config.no_ack).unwrap_or_default();
-        let result =
-            self.gather(now, part, subject, incoming).and_then(|complete| match complete {
-                Some(batch) => self.store_batch(now, part, &batch, reply, is_wanted),
-                None => {
-                    // It is not stored, but it was understood.
-                    self.send_empty(reply, post);
-                    Ok(())
+        match self.gather(now, part, subject, incoming) {
+            // It is not stored, but it was understood.
+            Ok(None) => self.send_empty(reply, post),
+            Ok(Some(mut batch)) => match self.store_batch(now, part, &batch, reply, is_wanted) {
+                Ok(()) => {}
+                Err(error) if error == error::STREAM_TOO_MANY_REQUESTS => {
+                    // As if its last message had not come.
+                    if part.commit == Some(AtomicCommit::WithMessage) {
+                        batch.pop();
+                    }
+                    self.batches.atomic.insert(part.id.into(), batch);
+                    return false;
                 }
-            });
-        if let Err(error) = result {
-            self.refuse(reply, &error, post);
+                Err(error) => self.refuse(reply, &error, post),
+            },
+            Err(error) => self.refuse(reply, &error, post),
         }
+        true
     }
 
     /// Adds a message to its batch, and answers with the batch if that is complete.
@@ -313,6 +329,11 @@ mod tests {
         }
         let all: Vec<_> = batch.iter().map(|one| (one.subject, one.headers, one.payload)).collect();
         assert_eq!(all, messages);
+        drop(all);
+        batch.pop();
+        batch.push(b"d", b"", b"").unwrap();
+        let last = batch.iter().last().unwrap();
+        assert_eq!((last.subject, last.payload, batch.iter().count()), (&b"d"[..], &b""[..], 3));
     }
 
     #[test]

@@ -113,6 +113,12 @@ impl Place {
         fits
     }
 
+    /// Gives memory back.
+    pub(super) fn shrink(&mut self, bytes: usize) {
+        self.room.bytes.subtract(bytes);
+        self.bytes -= bytes;
+    }
+
     fn count(&self) -> &Count {
         if self.is_atomic { &self.room.atomic } else { &self.room.fast }
     }

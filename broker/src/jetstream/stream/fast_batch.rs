@@ -10,6 +10,8 @@
 //!              └─ silent for too long: forgotten
 //! ```
 
+use smallvec::SmallVec;
+
 use super::Stream;
 use super::atomic_batch::{batch_extra, without_level};
 use super::batches::Place;
@@ -18,7 +20,7 @@ use super::publish::{Incoming, Refusal, Wishes};
 use super::publish_headers::PublishHeaders;
 use super::staged::Staged;
 use crate::jetstream::batch_reply::{FastAnswer, FastOperation, FastPart};
-use crate::jetstream::error;
+use crate::jetstream::error::{self, ApiError};
 use crate::jetstream::metadata;
 use crate::jetstream::post::{NO_CONSUMER, Outgoing, Post};
 use crate::jetstream::time::Now;
@@ -144,7 +146,8 @@ impl FastBatch {
 }
 
 impl Stream {
-    /// A message of a fast batch came. `subject` is the one it is to be stored with.
+    /// A message of a fast batch came. `subject` is the one it is to be stored with. Returns as
+    /// [`Stream::handle_publish`].
     pub(super) fn handle_fast_part(
         &mut self,
         now: Now,
@@ -153,42 +156,56 @@ impl Stream {
         incoming: &Incoming<'_>,
         is_wanted: &dyn Fn(&[u8]) -> bool,
         post: &mut Post,
-    ) {
-        let Some(reply) = incoming.reply else { return };
+    ) -> bool {
+        let reply = incoming.reply.unwrap_or_default();
         let wants_acks = !self.config.no_ack;
         let reply_of_ack = if wants_acks { reply } else { b"" };
-        let batches = &mut self.batches;
-        if !batches.fast.contains_key(part.id) {
-            if part.sequence != 1 || part.operation == FastOperation::Ping {
-                return self.refuse(reply_of_ack, &error::BATCH_PUBLISH_UNKNOWN_BATCH_ID, post);
-            }
-            let Some(place) = batches.fast_place(now) else {
-                return self.refuse(reply_of_ack, &error::BATCH_PUBLISH_TOO_MANY_INFLIGHT, post);
-            };
-            let batch = FastBatch::new(place, part, batches.fast.len() + 1);
-            batches.fast.insert(part.id.into(), batch);
-        }
         let level = PublishHeaders::read(incoming.headers).required_api_level;
+        let before = match self.find_fast(now, part) {
+            Ok(before) => before,
+            Err(error) => {
+                self.refuse(reply_of_ack, &error, post);
+                return true;
+            }
+        };
         if level.is_some_and(metadata::is_level_refused) {
-            batches.fast.remove(part.id);
-            return self.refuse(reply_of_ack, &error::REQUIRED_API_LEVEL, post);
+            self.batches.fast.remove(part.id);
+            self.refuse(reply_of_ack, &error::REQUIRED_API_LEVEL, post);
+            return true;
         }
-        let (count, timeout_ns) = (batches.fast.len(), batches.room.timeout_ns);
-        let batch = batches.fast.get_mut(part.id).expect("it was there or was added");
+        let (count, timeout_ns) = (self.batches.fast.len(), self.batches.room.timeout_ns);
+        let batch = self.batches.fast.get_mut(part.id).expect("it was found or added");
         batch.ends_at_ns = now.after(timeout_ns);
         let flow = batch.flow;
-        let open = &mut self.open;
-        let mut tell = |answer: FastAnswer| {
-            open.push(&Entry::answer(reply, &answer.to_json()));
+        let mut told = SmallVec::<[FastAnswer; 2]>::new();
+        let next = batch.handle(part, count, &mut |answer| told.push(answer));
+        let stored = if next == Next::Store {
+            let without_level = level.map(|_| without_level(incoming.headers));
+            let headers = without_level.as_deref().unwrap_or(incoming.headers);
+            let stored =
+                self.store_fast(now, subject, &Incoming { headers, ..*incoming }, is_wanted);
+            if let Err(Refusal::Error(error)) = &stored
+                && *error == error::STREAM_TOO_MANY_REQUESTS
+            {
+                self.forget_last(part.id, before);
+                return false;
+            }
+            Some(stored)
+        } else {
+            None
         };
-        match batch.handle(part, count, &mut tell) {
-            Next::Nothing => return,
-            Next::End => return self.end_fast(part.id, reply_of_ack),
-            Next::Store => {}
+        for answer in told {
+            self.open.push(&Entry::answer(reply, &answer.to_json()));
         }
+        let Some(stored) = stored else {
+            if next == Next::End {
+                self.end_fast(part.id, reply_of_ack);
+            }
+            return true;
+        };
         let commits = part.operation == FastOperation::Commit;
         if part.sequence == 1 && !commits && wants_acks {
-            // Nothing is promised yet, so that it need not wait.
+            // It says nothing of what is stored, so that it need not wait.
             let answer = FastAnswer::Ack { sequence: 0, messages: flow }.to_json();
             post.send(&Outgoing {
                 account: self.account,
@@ -200,9 +217,46 @@ impl Stream {
                 payload: &answer,
             });
         }
-        let without_level = level.map(|_| without_level(incoming.headers));
-        let headers = without_level.as_deref().unwrap_or(incoming.headers);
-        let stored = self.store_fast(now, subject, &Incoming { headers, ..*incoming }, is_wanted);
+        self.tell_of_fast(part, stored, reply, reply_of_ack, post);
+        true
+    }
+
+    /// Finds the batch of a message, or begins it, and answers with the last message before.
+    fn find_fast(&mut self, now: Now, part: &FastPart<'_>) -> Result<Option<u64>, ApiError> {
+        let batches = &mut self.batches;
+        if let Some(batch) = batches.fast.get(part.id) {
+            return Ok(Some(batch.last));
+        }
+        if part.sequence != 1 || part.operation == FastOperation::Ping {
+            return Err(error::BATCH_PUBLISH_UNKNOWN_BATCH_ID);
+        }
+        let place = batches.fast_place(now).ok_or(error::BATCH_PUBLISH_TOO_MANY_INFLIGHT)?;
+        let batch = FastBatch::new(place, part, batches.fast.len() + 1);
+        batches.fast.insert(part.id.into(), batch);
+        Ok(None)
+    }
+
+    /// As if the last message of a batch had not come, before which `before` was the last.
+    fn forget_last(&mut self, id: &[u8], before: Option<u64>) {
+        match (before, self.batches.fast.get_mut(id)) {
+            (Some(before), Some(batch)) => batch.last = before,
+            _ => {
+                self.batches.fast.remove(id);
+            }
+        }
+    }
+
+    /// Tells the publisher of a batch what became of a message that was to be stored.
+    fn tell_of_fast(
+        &mut self,
+        part: &FastPart<'_>,
+        stored: Result<u64, Refusal>,
+        reply: &[u8],
+        reply_of_ack: &[u8],
+        post: &mut Post,
+    ) {
+        let commits = part.operation == FastOperation::Commit;
+        let count = self.batches.fast.len();
         let Some(batch) = self.batches.fast.get_mut(part.id) else { return };
         let is_alone = !batch.gap_ok && batch.last == 1;
         match stored {

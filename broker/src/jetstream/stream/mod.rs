@@ -307,10 +307,14 @@ impl Stream {
         Ok(())
     }
 
-    /// Ends a commit that has nothing to write, where only answers wait, and says whether there
-    /// was one to end. [`Stream::take_commit`] found nothing before.
-    pub fn skip_commit(&mut self) -> bool {
-        if !self.needs_commit() || self.store.is_finished() {
+    /// Makes what was accepted ready to be settled if none of it is in the log. False: a commit is
+    /// under way, or there is nothing.
+    pub fn begin_empty_commit(&mut self) -> bool {
+        if self.store.is_finished() {
+            // Nobody knows what is on the disk.
+            self.open.clear();
+        }
+        if self.is_committing || self.open.is_empty() {
             return false;
         }
         self.begin_commit();

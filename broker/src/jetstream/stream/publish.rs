@@ -76,14 +76,15 @@ impl From<ApiError> for Refusal {
 
 impl Stream {
     /// A message came on one of the stream's subjects. `is_wanted` says whether a consumer is
-    /// interested in a subject.
+    /// interested in a subject. Returns false, and nothing has happened, if the log has no room
+    /// before a job comes back: then the message is to come again.
     pub fn handle_publish(
         &mut self,
         now: Now,
         incoming: &Incoming<'_>,
         is_wanted: impl Fn(&[u8]) -> bool,
         post: &mut Post,
-    ) {
+    ) -> bool {
         let random = post.random();
         let reply = incoming.reply.filter(|_| !self.config.no_ack).unwrap_or_default();
         let transformed =
@@ -100,7 +101,10 @@ impl Stream {
                     return self.handle_fast_part(now, &part, subject, incoming, &is_wanted, post);
                 }
                 Ok(None) => {}
-                Err(error) => return self.refuse(reply, &error, post),
+                Err(error) => {
+                    self.refuse(reply, &error, post);
+                    return true;
+                }
             }
         }
         let mut wishes = Wishes::default();
@@ -115,8 +119,16 @@ impl Stream {
                 let kind = Kind::Duplicate;
                 self.open.push(&Entry { sequence, kind, subject, reply, extra: b"" });
             }
+            Err(Refusal::Error(error)) if error == error::STREAM_TOO_MANY_REQUESTS => return false,
             Err(Refusal::Error(error)) => self.refuse(reply, &error, post),
         }
+        true
+    }
+
+    /// Tells a publisher that more messages wait than may.
+    pub fn refuse_for_now(&mut self, reply: Option<&[u8]>, post: &mut Post) {
+        let reply = reply.filter(|_| !self.config.no_ack).unwrap_or_default();
+        self.refuse(reply, &error::STREAM_TOO_MANY_REQUESTS, post);
     }
 
     /// Stores a message of the stream's own, which is not checked: markers, and what plans

@@ -409,7 +409,8 @@ impl Shard {
         if self.last_acked == Some(id) {
             self.last_acked = None;
         }
-        if self.streams[entry.stream as usize].stream.config.retention == RetentionPolicy::Interest {
+        if self.streams[entry.stream as usize].stream.config.retention == RetentionPolicy::Interest
+        {
             self.release_unwanted(now, entry.stream);
         }
     }

@@ -170,11 +170,14 @@ impl Shard {
         let StreamEntry { stream, consumers: of_stream, .. } = &mut *self.streams[id as usize];
         let consumers = &self.consumers;
         let is_wanted = |subject: &[u8]| {
-            of_stream.values().any(|id| {
-                consumers[*id as usize].consumer.settings().filters.matches(subject)
-            })
+            of_stream
+                .values()
+                .any(|id| consumers[*id as usize].consumer.settings().filters.matches(subject))
         };
         let is_taken = stream.handle_publish(now, &incoming, is_wanted, &mut self.post);
+        if stream.has_batch_news() {
+            self.follow_batches(now, id);
+        }
         if is_taken {
             self.mark_stream(id);
         }

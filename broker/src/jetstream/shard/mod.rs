@@ -40,7 +40,7 @@ use super::disk::AnyDisk;
 use super::limits::Room;
 use super::post::Post;
 use super::store_root::StoreRoot;
-use super::stream::Stream;
+use super::stream::{BatchRoom, Stream};
 use super::time::{NEVER_NS, Now};
 use super::writer::Writer;
 use crate::config::JetStreamOptions;
@@ -59,6 +59,8 @@ pub struct Shard {
     options: JetStreamOptions,
     /// What all streams together may take.
     room: Room,
+    /// What the batches of all streams may take.
+    batch_room: Arc<BatchRoom>,
     root: Option<StoreRoot>,
     /// What the shard's subscriptions are for.
     slots: Slab<Slot>,

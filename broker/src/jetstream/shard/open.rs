@@ -18,7 +18,7 @@ use super::super::error::{self, ApiError};
 use super::super::limits::Room;
 use super::super::post::Post;
 use super::super::store_root::{StoreError, StoreRoot, StreamPlace};
-use super::super::stream::{Durability, Stream, View};
+use super::super::stream::{BatchRoom, Durability, Stream, View};
 use super::super::stream_config::{StorageType, StreamConfig};
 use super::super::time::{NEVER_NS, Now};
 use super::super::writer::Writer;
@@ -87,6 +87,7 @@ impl Shard {
                     .file_bytes_max
                     .unwrap_or_else(|| capacity::file_bytes(&options.directory())),
             },
+            batch_room: Arc::new(BatchRoom::new(&options)),
             options,
             root: Some(root),
             slots: Slab::new(),
@@ -332,8 +333,9 @@ impl Shard {
         Ok(())
     }
 
-    fn add_stream(&mut self, stream: Stream, slots: Option<Slots<AnyDisk>>) -> u32 {
+    fn add_stream(&mut self, mut stream: Stream, slots: Option<Slots<AnyDisk>>) -> u32 {
         let (account, name) = (stream.account, stream.name.clone());
+        stream.set_batch_room(&self.batch_room);
         let generation = self.generation();
         let entry = StreamEntry {
             stream,

@@ -96,7 +96,10 @@ mod tests {
         assert!(!stalled.push(&arrival(b"three"), 2, 100), "too many");
         assert!(!stalled.push(&arrival(b"three"), 9, 12), "too many bytes");
         let first = stalled.pop().unwrap();
-        assert_eq!((first.arrival().payload, first.arrival().reply), (&b"one"[..], Some(&b"r"[..])));
+        assert_eq!(
+            (first.arrival().payload, first.arrival().reply),
+            (&b"one"[..], Some(&b"r"[..]))
+        );
         stalled.put_back(first);
         assert_eq!(stalled.pop().unwrap().arrival().payload, b"one");
         assert_eq!(stalled.pop().unwrap().arrival().payload, b"two");

@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use crate::load::api::Api;
@@ -22,7 +23,7 @@ use crate::phase::{Phase, nanoseconds};
 use crate::report::Spread;
 use crate::scenario::{MEMORY_REST_TIME_MAX, Size};
 use crate::server::Server;
-use crate::store::Syncing;
+use crate::store::{Store, Syncing};
 
 /// The name of the stream; that of a bucket follows from the rules for buckets.
 const STREAM: &str = "BENCH";
@@ -49,6 +50,12 @@ const LARGE_MESSAGES: u64 = 10_000_000;
 const LARGE_SUBJECTS: u64 = 1_000_000;
 const KEYS: u64 = 100_000;
 
+/// Bare writes with a sync, beside a measurement.
+const PROBE_WRITES: usize = 64;
+
+/// Where messages go one by one there is a bare write behind so many.
+const MESSAGES_PER_PROBE: u64 = 32;
+
 /// How long a server may need from its start until it answers about a stream.
 const READY_TIME_MAX: Duration = Duration::from_secs(180);
 
@@ -67,23 +74,23 @@ pub struct Work {
 /// What is done with a stream.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// Publishing with a window of [`WINDOW`] messages.
+    /// Publishing with a window of `WINDOW` messages.
     Publish(Storage, usize),
-    /// The same into [`MANY_SUBJECTS`] subjects.
+    /// The same into `MANY_SUBJECTS` subjects.
     PublishManySubjects,
     /// Publishing when the message before is acknowledged.
     PublishOneByOne(Wait),
-    /// Pulling [`READ_MESSAGES`] messages.
+    /// Pulling `READ_MESSAGES` messages.
     Pull(Acks),
-    /// Pulling one subject of [`FILTERED_SUBJECTS`].
+    /// Pulling one subject of `FILTERED_SUBJECTS`.
     PullFiltered,
-    /// Publishing [`LARGE_MESSAGES`] messages into [`LARGE_SUBJECTS`] subjects, a crash, a start.
+    /// Publishing `LARGE_MESSAGES` messages into `LARGE_SUBJECTS` subjects, a crash, a start.
     Large,
-    /// Putting [`KEYS`] keys.
+    /// Putting `KEYS` keys.
     PutKeys,
-    /// Getting each of [`KEYS`] keys.
+    /// Getting each of `KEYS` keys.
     GetKeys,
-    /// Watching [`KEYS`] keys.
+    /// Watching `KEYS` keys.
     WatchKeys,
 }
 
@@ -102,73 +109,95 @@ impl Work {
     /// # Errors
     /// When the server fails, or loses, doubles or changes a message; the message says where.
     pub fn measure(self, server: &mut Server, size: &Size) -> Result<Measurement> {
-        let probe = |server: &Server| -> Result<Vec<f64>> {
-            let store = server.store().context("a stream needs a store")?;
-            let times = if self.syncing.may_wait_for_disk() { store.probe()? } else { vec![] };
-            Ok(times.into_iter().map(nanoseconds).collect())
-        };
-        // Half before and half after: the disk changes by the minute.
-        let mut syncs = probe(server)?;
-        let mut measurement = match self.kind {
+        match self.kind {
             Kind::Publish(storage, payload_bytes) => {
                 let stored = Stored::new(Subjects::Same("bench.subject"), payload_bytes);
-                publish(server, size, storage, stored)?
+                publish(server, size, Probe::new(server, self.syncing), storage, stored)
             }
             Kind::PublishManySubjects => {
                 let count = size.scaled(MANY_SUBJECTS);
-                let stored =
-                    Stored::new(Subjects::Numbered { prefix: "bench.", count }, PAYLOAD_BYTES);
-                publish(server, size, Storage::File, stored)?
+                let subjects = Subjects::Numbered { prefix: "bench.", count };
+                let stored = Stored::new(subjects, PAYLOAD_BYTES);
+                publish(server, size, Probe::new(server, self.syncing), Storage::File, stored)
             }
-            Kind::PublishOneByOne(wait) => publish_one_by_one(server, size, wait)?,
-            Kind::Pull(acks) => pull(server, size, acks)?,
-            Kind::PullFiltered => pull_filtered(server, size)?,
-            Kind::Large => large(server, size)?,
-            Kind::PutKeys => put_keys(server, size)?,
-            Kind::GetKeys => get_keys(server, size)?,
-            Kind::WatchKeys => watch_keys(server, size)?,
-        };
-        syncs.extend(probe(server)?);
-        if let Some(Spread { median, .. }) = Spread::of(&syncs) {
-            measurement.note(Metric::BareSyncNs, median);
-            if let (Kind::PublishOneByOne(_), Some(latency)) =
-                (self.kind, measurement.values.get(&Metric::LatencyNsP50).copied())
-            {
-                measurement.note(Metric::LatencyNsBeyondSync, latency - median);
+            Kind::PublishOneByOne(wait) => {
+                publish_one_by_one(server, size, Probe::new(server, self.syncing), wait)
             }
+            Kind::Pull(acks) => pull(server, size, acks),
+            Kind::PullFiltered => pull_filtered(server, size),
+            Kind::Large => large(server, size),
+            Kind::PutKeys => put_keys(server, size),
+            Kind::GetKeys => get_keys(server, size),
+            Kind::WatchKeys => watch_keys(server, size),
         }
-        Ok(measurement)
     }
 }
 
-fn publish(server: &Server, size: &Size, storage: Storage, stored: Stored) -> Result<Measurement> {
+fn publish(
+    server: &Server,
+    size: &Size,
+    mut probe: Probe<'_>,
+    storage: Storage,
+    stored: Stored,
+) -> Result<Measurement> {
     let mut stream = Stream::create(server, STREAM, storage, stored)?;
     let mut publisher = stream.publisher(WINDOW)?;
     publisher.run(Until::Over(size.warm_up_time)).context("while warming up")?;
+    // Half before and half behind: between them the window would run dry.
+    probe.look(PROBE_WRITES / 2)?;
     let (count, phase) =
         Phase::of(server.meter(), || publisher.run(Until::Over(size.measure_time)))?;
+    probe.look(PROBE_WRITES / 2)?;
     stream.check_holds(publisher.acknowledged())?;
     let mut measurement = Measurement::default();
     phase.note_into(&mut measurement, Metric::CpuNsPerMessage, count);
+    if let Some(median) = probe.median() {
+        measurement.note(Metric::BareSyncNs, median);
+    }
     Ok(measurement)
 }
 
-fn publish_one_by_one(server: &Server, size: &Size, wait: Wait) -> Result<Measurement> {
+fn publish_one_by_one(
+    server: &Server,
+    size: &Size,
+    mut probe: Probe<'_>,
+    wait: Wait,
+) -> Result<Measurement> {
     let stored = Stored::new(Subjects::Same("bench.subject"), PAYLOAD_BYTES);
     let mut stream = Stream::create(server, STREAM, Storage::File, stored)?;
     let mut publisher = stream.publisher(1)?;
+    publisher.set_wait(wait)?;
+    let mut run_for = |time: Duration, probe: &mut Probe<'_>, latencies: &mut Histogram<u64>| {
+        let begin = Instant::now();
+        let mut sum: Option<(u64, Phase)> = None;
+        while sum.is_none() || begin.elapsed() < time {
+            // As often as messages: the disk is slow in bursts, in which few messages pass.
+            probe.look(1)?;
+            let ((), phase) = Phase::of(server.meter(), || {
+                publisher.run_one_by_one(MESSAGES_PER_PROBE, latencies)
+            })?;
+            sum = Some(match sum {
+                None => (MESSAGES_PER_PROBE, phase),
+                Some((count, phases)) => (count + MESSAGES_PER_PROBE, phases + phase),
+            });
+        }
+        anyhow::Ok(sum)
+    };
     let mut latencies = latency_histogram()?;
-    publisher
-        .run_one_by_one(size.warm_up_time, wait, &mut latencies)
-        .context("while warming up")?;
+    run_for(size.warm_up_time, &mut probe, &mut latencies).context("while warming up")?;
     latencies.reset();
-    let (count, phase) = Phase::of(server.meter(), || {
-        publisher.run_one_by_one(size.measure_time, wait, &mut latencies)
-    })?;
+    probe.times_ns.clear();
+    let sum = run_for(size.measure_time, &mut probe, &mut latencies)?;
+    let (count, phase) = sum.context("at least one piece was run")?;
     stream.check_holds(publisher.acknowledged())?;
     let mut measurement = Measurement::default();
     phase.note_into(&mut measurement, Metric::CpuNsPerMessage, count);
     measurement.note_latencies(&latencies);
+    if let Some(median) = probe.median() {
+        measurement.note(Metric::BareSyncNs, median);
+        let latency = latencies.value_at_percentile(50.0) as f64;
+        measurement.note(Metric::LatencyNsBeyondSync, latency - median);
+    }
     Ok(measurement)
 }
 
@@ -343,6 +372,30 @@ fn passes(time: Duration, mut pass: impl FnMut() -> Result<u64>) -> Result<u64> 
 fn note_median(measurement: &mut Measurement, metric: Metric, values: &[f64]) {
     if let Some(Spread { median, .. }) = Spread::of(values) {
         measurement.note(metric, median);
+    }
+}
+
+/// Looks at the bare disk beside a server that may wait for it, and at nothing beside another.
+struct Probe<'a> {
+    store: Option<&'a Store>,
+    times_ns: Vec<f64>,
+}
+
+impl<'a> Probe<'a> {
+    fn new(server: &'a Server, syncing: Syncing) -> Self {
+        let store = server.store().filter(|_| syncing.may_wait_for_disk());
+        Self { store, times_ns: Vec::new() }
+    }
+
+    fn look(&mut self, writes: usize) -> Result<()> {
+        if let Some(store) = self.store {
+            self.times_ns.extend(store.probe(writes)?.into_iter().map(nanoseconds));
+        }
+        Ok(())
+    }
+
+    fn median(&self) -> Option<f64> {
+        Spread::of(&self.times_ns).map(|spread| spread.median)
     }
 }
 

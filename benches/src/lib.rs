@@ -28,8 +28,8 @@
 //!   message that is read must be the one that was stored, and at the end the server must hold
 //!   what it acknowledged.
 //! * Beside every figure of a server that may wait for its disk stands the time of a bare write
-//!   and sync in the same folder, half of them before the measurement and half behind: disks
-//!   change by the minute.
+//!   and sync in the same folder, before, behind, and where messages go one by one also during the
+//!   measurement: disks change by the minute.
 //! * Servers take turns, every measurement starts a fresh one, and the order is swapped each
 //!   round, so that a slow phase of the machine meets both.
 

@@ -54,6 +54,19 @@ impl Phase {
     }
 }
 
+impl std::ops::Add for Phase {
+    type Output = Self;
+
+    /// Two stretches of the same work, without what was between them.
+    fn add(self, other: Self) -> Self {
+        Self {
+            wall_time: self.wall_time + other.wall_time,
+            server_cpu_time: self.server_cpu_time + other.server_cpu_time,
+            load_cpu_time: self.load_cpu_time + other.load_cpu_time,
+        }
+    }
+}
+
 /// A time in nanoseconds.
 pub fn nanoseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e9

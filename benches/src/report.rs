@@ -148,6 +148,9 @@ impl ScenarioResult {
     /// How `metric` of the server `index` relates to that of the last server: the ratio of the
     /// medians, and the smallest and largest ratio within one round.
     pub fn ratio(&self, index: usize, metric: Metric) -> Option<Spread> {
+        // Memory that did not grow, or a latency below that of the bare disk, is nothing to
+        // divide by.
+        let is_ratio = |ratio: &f64| ratio.is_finite() && *ratio >= 0.0;
         let (server, reference) = (self.servers.get(index)?, self.servers.last()?);
         let by_round: Vec<f64> = server
             .rounds
@@ -157,12 +160,11 @@ impl ScenarioResult {
                 let ours = ours.as_ref().ok()?.values.get(&metric)?;
                 Some(ours / theirs.as_ref().ok()?.values.get(&metric)?)
             })
-            // Memory that did not grow is nothing to divide by.
-            .filter(|ratio| ratio.is_finite())
+            .filter(is_ratio)
             .collect();
         let Spread { min, max, .. } = Spread::of(&by_round)?;
         let median = server.spread(metric)?.median / reference.spread(metric)?.median;
-        median.is_finite().then_some(Spread { median, min, max })
+        is_ratio(&median).then_some(Spread { median, min, max })
     }
 }
 

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
-/// Writes and syncs of one look at the disk.
-const PROBE_WRITES: usize = 32;
+/// Pages of the file that bare writes go to, one behind the other and then again.
+const PROBE_PAGES: usize = 64;
 
-/// Bytes of one such write: a page.
+/// Bytes of a bare write: a page.
 const PROBE_BYTES: usize = 4096;
 
 /// What `statfs(2)` says of a file system that is only memory.
@@ -42,8 +42,11 @@ impl Syncing {
 /// A fresh folder with a configuration file for one server; it is removed when this is dropped.
 #[derive(Debug)]
 pub struct Store {
-    folder: TempDir,
+    /// Removed when it is dropped.
+    _folder: TempDir,
     config: PathBuf,
+    /// Beside the streams, with its final length and written before.
+    probe: File,
 }
 
 impl Store {
@@ -65,7 +68,11 @@ impl Store {
         let text = format!("jetstream {{\n    store_dir: {streams:?}\n{sync_interval}}}\n");
         let config = folder.path().join("server.conf");
         fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
-        Ok(Self { folder, config })
+        let probe =
+            File::create(folder.path().join("probe")).context("no file beside the store")?;
+        probe.write_all_at(&[0; PROBE_BYTES * PROBE_PAGES], 0)?;
+        probe.sync_all()?;
+        Ok(Self { _folder: folder, config, probe })
     }
 
     /// The configuration file of the server.
@@ -73,26 +80,21 @@ impl Store {
         &self.config
     }
 
-    /// Writes a page and syncs it, again and again, into a file beside the streams that has its
-    /// final length and was written before: the least that a durable write can cost here.
+    /// Writes a page and syncs it, `count` times one behind the other, into a file beside the
+    /// streams that has its final length and was written before: the least that a durable write
+    /// can cost here.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn probe(&self) -> Result<Vec<Duration>> {
-        let path = self.folder.path().join("probe");
+    pub fn probe(&self, count: usize) -> Result<Vec<Duration>> {
         let page = [0x5a; PROBE_BYTES];
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-        file.write_all_at(&page.repeat(PROBE_WRITES), 0)?;
-        file.sync_all()?;
-        let mut times = Vec::with_capacity(PROBE_WRITES);
-        for index in 0..PROBE_WRITES {
+        let write = |index: usize| {
             let begin = Instant::now();
-            file.write_all_at(&page, (index * PROBE_BYTES) as u64)?;
-            file.sync_data()?;
-            times.push(begin.elapsed());
-        }
-        Ok(times)
+            self.probe.write_all_at(&page, (index % PROBE_PAGES * PROBE_BYTES) as u64)?;
+            self.probe.sync_data()?;
+            Ok(begin.elapsed())
+        };
+        (0..count).map(write).collect()
     }
 }
 
@@ -136,8 +138,8 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let store = Store::create(base.path(), Syncing::Relaxed).unwrap();
         for _ in 0..2 {
-            let times = store.probe().unwrap();
-            assert_eq!(times.len(), PROBE_WRITES);
+            let times = store.probe(PROBE_PAGES + 1).unwrap();
+            assert_eq!(times.len(), PROBE_PAGES + 1);
             assert!(times.iter().all(|time| *time > Duration::ZERO));
         }
     }

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::config::{Authentication, JetStreamOptions, Options};
 use crate::control::{self, Command};
 use crate::jetstream::driver::Clock;
+use crate::jetstream::metadata::API_LEVEL;
 use crate::jetstream::{self, Shard};
 use crate::mesh::interest::{PEER_COUNT_MAX, PeerId};
 use crate::mesh::waker::PeerWaker;
@@ -346,6 +347,8 @@ fn info(options: &Options, server_id: &str, address: SocketAddr) -> Info {
         port,
         headers: !options.no_header_support,
         jetstream: options.jetstream.is_some(),
+        domain: options.jetstream.as_ref().and_then(|one| one.domain.clone()).unwrap_or_default(),
+        api_lvl: if options.jetstream.is_some() { u64::from(API_LEVEL) } else { 0 },
         auth_required: match &options.authentication {
             Authentication::None => false,
             Authentication::Token(_) => true,

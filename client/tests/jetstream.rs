@@ -42,6 +42,48 @@ async fn pending<T>(consumer: &Consumer<T>, count: u64) {
     .await;
 }
 
+/// Tasks may run on any thread.
+#[test]
+fn what_moves_between_threads() {
+    fn check<T: Send + Unpin>() {}
+    check::<fulmar_client::jetstream::PublishAckFuture>();
+    check::<fulmar_client::jetstream::Message>();
+    check::<fulmar_client::jetstream::Pages<String>>();
+    check::<stream::DirectMessages>();
+    check::<pull::Stream>();
+    check::<pull::Batch>();
+    check::<push::Messages>();
+    check::<ordered::Messages>();
+    check::<fulmar_client::kv::Watch>();
+    check::<fulmar_client::object_store::Object>();
+    check::<fulmar_client::services::Endpoint>();
+    fn check_future<T: Send>(_: impl FnOnce(Context) -> T) {}
+    check_future(|context| async move {
+        let stream = context.get_stream("S").await?;
+        stream.purge().filter("a").await?;
+        let consumer: PullConsumer = stream.get_consumer("c").await?;
+        drop(consumer.stream().messages().await);
+        drop(consumer.fetch().messages().await);
+        drop(consumer.next(Duration::ZERO).await);
+        drop(stream.ordered(ordered::Config::default()).await);
+        drop(context.send_publish("a", Publish::new()).await);
+        Ok::<(), Error>(())
+    });
+    check_future(|context| async move {
+        let bucket = context.get_key_value("b").await?;
+        bucket.create("k", "v".into()).await?;
+        drop(bucket.watch_all().await?);
+        drop(bucket.purge_deletes(Duration::ZERO).await);
+        Ok::<(), fulmar_client::kv::Error>(())
+    });
+    check_future(|context| async move {
+        let bucket = context.get_object_store("b").await?;
+        bucket.put("o", &mut &b"data"[..]).await?;
+        drop(bucket.get("o").await?);
+        Ok::<(), fulmar_client::object_store::Error>(())
+    });
+}
+
 // --- publishing ---
 
 #[tokio::test]

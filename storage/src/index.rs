@@ -37,13 +37,88 @@ impl Index {
         self.places.push(place);
     }
 
+    /// An index whose places were written down. `runs` are first sequences and first places.
+    /// `None`: they are not in order.
+    pub(crate) fn from_parts(places: Vec<u32>, runs: &[(u64, u32)]) -> Option<Self> {
+        let runs: Vec<Run> = runs
+            .iter()
+            .map(|(sequence, place)| Run {
+                first_sequence: *sequence,
+                first_place: *place as usize,
+            })
+            .collect();
+        let in_order = runs.is_empty() == places.is_empty()
+            && runs.first().is_none_or(|run| run.first_place == 0)
+            && runs.last().is_none_or(|run| {
+                let step = places.len().checked_sub(run.first_place).filter(|step| *step > 0);
+                step.and_then(|step| run.first_sequence.checked_add(step as u64)).is_some()
+            })
+            && runs.windows(2).all(|pair| {
+                let step = pair[1].first_place.checked_sub(pair[0].first_place);
+                let end = step.and_then(|step| pair[0].first_sequence.checked_add(step as u64));
+                step.is_some_and(|step| step > 0)
+                    && end.is_some_and(|end| end < pair[1].first_sequence)
+            })
+            && places.windows(2).all(|pair| pair[0] < pair[1]);
+        in_order.then(|| Self { places, runs, deleted: Marks::default() })
+    }
+
+    /// First sequences and first places of the runs.
+    pub(crate) fn runs(&self) -> impl ExactSizeIterator<Item = (u64, u32)> {
+        self.runs.iter().map(|run| {
+            (run.first_sequence, u32::try_from(run.first_place).expect("a segment is short"))
+        })
+    }
+
+    /// Offsets divided by the alignment.
+    pub(crate) fn places(&self) -> &[u32] {
+        &self.places
+    }
+
+    /// The messages at or behind `sequence` that are not deleted: their sequences and places.
+    pub(crate) fn live_from(&self, sequence: u64) -> impl Iterator<Item = (u64, usize)> {
+        let first = self.place_from(sequence);
+        let ends = self.runs.iter().skip(1).map(|run| run.first_place);
+        let runs = self.runs.iter().zip(ends.chain([self.places.len()]));
+        let runs = runs.skip_while(move |(_, end)| *end <= first);
+        runs.flat_map(move |(run, end)| {
+            let mut place = run.first_place.max(first);
+            std::iter::from_fn(move || {
+                place = self.deleted.next_unset(place);
+                if place >= end {
+                    return None;
+                }
+                place += 1;
+                Some((run.first_sequence + (place - 1 - run.first_place) as u64, place - 1))
+            })
+        })
+    }
+
+    /// Where the message at a place is.
+    pub(crate) fn offset_at(&self, place: usize) -> u64 {
+        self.offset(place)
+    }
+
+    /// The last sequence, deleted or not.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.next_sequence().map(|next| next - 1)
+    }
+
+    /// The last sequence before an offset.
+    pub(crate) fn last_before(&self, offset: u64) -> Option<u64> {
+        let end = self
+            .places
+            .partition_point(|place| u64::from(*place) * (ALIGNMENT_BYTES as u64) < offset);
+        end.checked_sub(1).map(|place| self.sequence(place))
+    }
+
     /// Where a message is, deleted or not.
     pub(crate) fn offset_of(&self, sequence: u64) -> Option<u64> {
         let place = self.place_from(sequence);
         (place < self.places.len() && self.sequence(place) == sequence).then(|| self.offset(place))
     }
 
-    /// Where the messages of a range are that are deleted, or below `front`.
+    /// The messages of a range that are deleted, or below `front`.
     pub(crate) fn deleted_in(
         &self,
         sequences: Range<u64>,
@@ -53,13 +128,42 @@ impl Index {
         let below = self.place_from(front);
         places
             .filter(move |place| *place < below || self.deleted.is_set(*place))
-            .map(|place| self.offset(place))
+            .map(|place| self.sequence(place))
     }
 
-    /// Marks the messages of a range as deleted, and answers how many were not yet.
-    pub(crate) fn delete(&mut self, sequences: Range<u64>) -> u64 {
-        let places = self.place_from(sequences.start)..self.place_from(sequences.end);
-        places.filter(|place| self.deleted.set(*place)).count() as u64
+    /// Marks the messages of a range as deleted, and answers how many were not yet, and how many
+    /// bytes they take. `end` is where the records end.
+    pub(crate) fn delete(&mut self, sequences: Range<u64>, end: u64) -> (u64, u64) {
+        let (mut messages, mut bytes) = (0, 0);
+        for place in self.place_from(sequences.start)..self.place_from(sequences.end) {
+            if self.deleted.set(place) {
+                messages += 1;
+                bytes += self.offset_or(place + 1, end) - self.offset(place);
+            }
+        }
+        (messages, bytes)
+    }
+
+    /// Marks as deleted what is in `now` and is not in `before`, of which this one is a part.
+    pub(crate) fn delete_since(&mut self, now: &Self, before: &Marks, end: u64) -> (u64, u64) {
+        let (mut messages, mut bytes) = (0, 0);
+        for (at, word) in now.deleted.words.iter().enumerate() {
+            let mut new = word & !before.words.get(at).copied().unwrap_or(0);
+            while new != 0 {
+                let place = at * 64 + new.trailing_zeros() as usize;
+                new &= new - 1;
+                let sequence = now.sequence(place);
+                let (more, more_bytes) = self.delete(sequence..sequence + 1, end);
+                messages += more;
+                bytes += more_bytes;
+            }
+        }
+        (messages, bytes)
+    }
+
+    /// What is deleted, by place.
+    pub(crate) fn deleted(&self) -> &Marks {
+        &self.deleted
     }
 
     /// The first message at or behind `sequence` that is not deleted, and its offset.
@@ -100,6 +204,10 @@ impl Index {
         run.first_sequence + (place - run.first_place) as u64
     }
 
+    fn offset_or(&self, place: usize, end: u64) -> u64 {
+        if place < self.places.len() { self.offset(place) } else { end }
+    }
+
     fn offset(&self, place: usize) -> u64 {
         u64::from(self.places[place]) * ALIGNMENT_BYTES as u64
     }
@@ -134,7 +242,7 @@ impl Marks {
         is_new
     }
 
-    fn is_set(&self, place: usize) -> bool {
+    pub(crate) fn is_set(&self, place: usize) -> bool {
         self.words.get(place / 64).is_some_and(|word| word & (1 << (place % 64)) != 0)
     }
 
@@ -249,10 +357,13 @@ mod tests {
                 let range = start..start + random.u64(0..4_200) / random.u64(1..200);
                 let before = live.len();
                 live.retain(|sequence| !range.contains(sequence));
-                assert_eq!(index.delete(range), (before - live.len()) as u64);
+                let deleted = (before - live.len()) as u64;
+                let (messages, bytes) = index.delete(range, u64::MAX / 2);
+                assert_eq!(messages, deleted);
+                assert!(bytes >= deleted * 8);
             }
             assert_eq!(index.count_in(0..u64::MAX), live.len() as u64);
-            for _ in 0..500 {
+            for _ in 0..100 {
                 let (from, to) = (random.u64(90..10_200), random.u64(90..10_200));
                 let at = live.partition_point(|sequence| *sequence < from);
                 let expected = live.get(at).map(|sequence| (*sequence, sequence * 8));
@@ -260,6 +371,8 @@ mod tests {
                 let end = live.partition_point(|sequence| *sequence <= from);
                 let expected = end.checked_sub(1).map(|last| live[last]);
                 assert_eq!(index.last_up_to(from), expected, "{from}");
+                let told: Vec<u64> = index.live_from(from).map(|(sequence, _)| sequence).collect();
+                assert_eq!(told, live[at..], "{from}");
                 let to_at = live.partition_point(|sequence| *sequence < to);
                 let expected = to_at.saturating_sub(at) as u64;
                 assert_eq!(index.count_in(from..to.max(from)), expected, "{from}..{to}");

@@ -22,6 +22,11 @@ pub struct Options {
     /// less 4096. A message that does not fit gets a longer segment for itself. Segments that are
     /// there keep their length.
     pub segment_bytes: u64,
+    /// Sealed segments that are shorter, in bytes, get no footer: reading them costs as little.
+    pub footer_segment_bytes_min: u64,
+    /// Reads every record when the log is opened, also where a footer says what there is: for who
+    /// wants to know of damage before it is met.
+    pub verify: bool,
     /// The first sequence of a log that is new; 1 to 2^63.
     pub first_sequence: u64,
     /// The most that may be accepted and not yet written, in bytes.
@@ -53,6 +58,8 @@ impl Options {
             salt,
             first_segment_bytes: 64 << 10,
             segment_bytes: 64 << 20,
+            footer_segment_bytes_min: 1 << 20,
+            verify: false,
             first_sequence: 1,
             unwritten_bytes_max: 64 << 20,
             promise: Promise::Durable,

@@ -16,7 +16,7 @@ pub const MESSAGE_BYTES_MIN: u64 = 48;
 pub const SUBJECT_BYTES_MAX: usize = u16::MAX as usize;
 
 /// Bytes of a marker, aligned.
-pub const MARKER_BYTES: u64 = 152;
+pub const MARKER_BYTES: u64 = 176;
 
 /// No log comes to this sequence: it may start at 2^63, and 2^62 messages do not fit a disk.
 const SEQUENCE_MAX: u64 = (1 << 63) + (1 << 62);
@@ -24,7 +24,7 @@ const SEQUENCE_MAX: u64 = (1 << 63) + (1 << 62);
 /// The format that this crate writes, and the only one that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-const MARKER_BODY_BYTES: usize = 112;
+const MARKER_BODY_BYTES: usize = 136;
 const MARKER_MAGIC: [u8; 8] = *b"FULMARLG";
 const MARKER_FLAG_START: u32 = 1;
 const MARKER_FLAG_CLOSED: u32 = 2;
@@ -161,6 +161,12 @@ impl Head {
         aligned(u64::from(self.bytes))
     }
 
+    /// How long the payload is, in bytes.
+    pub(crate) fn payload_bytes(&self) -> u32 {
+        let head_bytes = u32::try_from(HEAD_BYTES).expect("a head is short");
+        self.bytes - head_bytes - u32::from(self.subject_bytes) - self.headers_bytes
+    }
+
     /// Whether `record`, which starts with this head, has the body that was written.
     pub(crate) fn body_is_whole(&self, record: &[u8]) -> bool {
         record
@@ -222,6 +228,41 @@ pub(crate) fn aligned(bytes: u64) -> u64 {
     bytes.next_multiple_of(ALIGNMENT_BYTES as u64)
 }
 
+/// Whether the batch that is open where records begin is cut off by one of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Straddling {
+    is_open: bool,
+    is_cut: bool,
+}
+
+impl Straddling {
+    pub(crate) fn new() -> Self {
+        Self { is_open: true, is_cut: false }
+    }
+
+    pub(crate) fn message(&mut self, head: &Head) {
+        let goes_on = FLAG_CONTINUES | FLAG_MORE;
+        self.is_open &= head.flags & goes_on == goes_on;
+    }
+
+    pub(crate) fn marker(&mut self, marker: &Marker) {
+        if marker.cut {
+            self.is_cut |= self.is_open;
+            self.is_open = false;
+        }
+    }
+
+    /// A segment that was compacted begins: no batch reaches beyond its first marker.
+    pub(crate) fn compacted(&mut self, first: &Marker) {
+        self.marker(first);
+        self.is_open = false;
+    }
+
+    pub(crate) fn is_cut(self) -> bool {
+        self.is_cut
+    }
+}
+
 /// What a log says about itself at the start of each segment and every 64 KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Marker {
@@ -250,6 +291,13 @@ pub(crate) struct Marker {
     /// was made.
     pub(crate) erased_segment: u64,
     pub(crate) erased_bytes: u64,
+    /// First in a segment that was compacted: where the records of the last segment ended that it
+    /// stands for, and the last head checksum there. 0 otherwise.
+    pub(crate) replaced_end: u64,
+    pub(crate) replaced_chain: u32,
+    /// First in a segment that was compacted: what deletions in segments before this one name is
+    /// no longer in it.
+    pub(crate) applied_segment: u64,
 }
 
 impl Marker {
@@ -282,9 +330,12 @@ impl Marker {
         for (place, number) in body[16..].chunks_exact_mut(8).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
         }
-        body[80..96].copy_from_slice(&self.boot.to_le_bytes());
-        body[96..104].copy_from_slice(&self.erased_segment.to_le_bytes());
-        body[104..112].copy_from_slice(&self.erased_bytes.to_le_bytes());
+        body[80..88].copy_from_slice(&self.erased_segment.to_le_bytes());
+        body[88..96].copy_from_slice(&self.erased_bytes.to_le_bytes());
+        body[96..104].copy_from_slice(&self.replaced_end.to_le_bytes());
+        body[104..112].copy_from_slice(&self.applied_segment.to_le_bytes());
+        body[112..116].copy_from_slice(&self.replaced_chain.to_le_bytes());
+        body[120..136].copy_from_slice(&self.boot.to_le_bytes());
         encode(out, seed, offset, frame, &[], &[], &body)
     }
 
@@ -307,9 +358,12 @@ impl Marker {
             unsure_bytes: u64_at(body, 56),
             durable_segment: u64_at(body, 64),
             durable_bytes: u64_at(body, 72),
-            boot: u128::from_le_bytes(*body[80..].first_chunk()?),
-            erased_segment: u64_at(body, 96),
-            erased_bytes: u64_at(body, 104),
+            boot: u128::from_le_bytes(*body[120..].first_chunk()?),
+            erased_segment: u64_at(body, 80),
+            erased_bytes: u64_at(body, 88),
+            replaced_end: u64_at(body, 96),
+            replaced_chain: u32_at(body, 112),
+            applied_segment: u64_at(body, 104),
         })
     }
 }
@@ -440,6 +494,9 @@ mod tests {
             boot: 9 << 64,
             erased_segment: 10,
             erased_bytes: 11,
+            replaced_end: 12,
+            replaced_chain: 13,
+            applied_segment: 14,
         };
         let frame =
             Frame { kind: Kind::Marker, flags: 0, previous: 0, sequence: 9, timestamp_ns: 0 };

@@ -13,10 +13,70 @@ use crate::record::{HEAD_BYTES, Head, Kind, Seed, aligned};
 
 /// A segment as long as anyone reads it, even after retention removed its name.
 pub(crate) struct Segment<F> {
+    /// As in its identity, which is asked for most often.
     pub(crate) id: u64,
-    pub(crate) salt: u64,
+    pub(crate) identity: Identity,
     pub(crate) seed: Seed,
     pub(crate) file: F,
+}
+
+/// What the name of a segment says. It holds what the checksums are seeded with, so that no damage
+/// inside the file can take it away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Identity {
+    pub(crate) id: u64,
+    /// How often it was compacted; 0: as it was appended to.
+    pub(crate) generation: u32,
+    pub(crate) salt: u64,
+    /// It stands for all segments from this one to its own identity.
+    pub(crate) first_id: u64,
+}
+
+impl Identity {
+    pub(crate) fn appended(id: u64, salt: u64) -> Self {
+        Self { id, generation: 0, salt, first_id: id }
+    }
+
+    /// Whether `older` was compacted into this one.
+    pub(crate) fn replaces(&self, older: &Self) -> bool {
+        self.generation > older.generation
+            && (self.first_id..=self.id).contains(&older.id)
+            && (self.first_id..=self.id).contains(&older.first_id)
+    }
+
+    pub(crate) fn segment_name(&self) -> String {
+        format!("{}.segment", self.stem())
+    }
+
+    pub(crate) fn footer_name(&self) -> String {
+        format!("{}.footer", self.stem())
+    }
+
+    fn stem(&self) -> String {
+        let Self { id, generation, salt, first_id } = self;
+        match generation {
+            0 => format!("{id:016x}-{salt:016x}"),
+            _ => format!("{id:016x}-{salt:016x}-{first_id:016x}-{generation:08x}"),
+        }
+    }
+
+    /// What the name of a segment or of a footer says; the rest of the name.
+    pub(crate) fn parse(name: &str) -> Option<(Self, &str)> {
+        let (stem, rest) = name.split_at_checked(name.find('.')?)?;
+        let number = |digits: &str, length: usize| {
+            let plain = digits.len() == length
+                && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            plain.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+        };
+        let mut parts = stem.split('-');
+        let id = number(parts.next()?, 16)?;
+        let salt = number(parts.next()?, 16)?;
+        let Some(first_id) = parts.next() else { return Some((Self::appended(id, salt), rest)) };
+        let first_id = number(first_id, 16)?;
+        let generation = u32::try_from(number(parts.next()?, 8)?).ok()?;
+        let is_whole = parts.next().is_none() && generation > 0 && first_id <= id;
+        is_whole.then_some((Self { id, generation, salt, first_id }, rest))
+    }
 }
 
 /// A message as it is in the log, its checksums verified.
@@ -57,30 +117,43 @@ impl Record<'_> {
 }
 
 impl<F: DiskFile> Segment<F> {
-    pub(crate) fn new(id: u64, salt: u64, file: F) -> Arc<Self> {
-        Arc::new(Self { id, salt, seed: Seed::new(id, salt), file })
+    pub(crate) fn new(identity: Identity, file: F) -> Arc<Self> {
+        let seed = Seed::new(identity.id, identity.salt);
+        Arc::new(Self { id: identity.id, identity, seed, file })
     }
 
     pub(crate) fn create<D: Disk<File = F>>(
         disk: &D,
-        id: u64,
-        salt: u64,
+        identity: Identity,
         bytes: u64,
     ) -> Result<Arc<Self>, Error> {
-        let name = segment_name(id, salt);
+        let name = identity.segment_name();
         match disk.create_zeroed(&name, bytes) {
-            Ok(file) => Ok(Self::new(id, salt, file)),
-            Err(error)
-                if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
-            {
-                Err(Error::DiskFull { segment_bytes: bytes })
+            Ok(file) => Ok(Self::new(identity, file)),
+            Err(error) => Err(full_or_failed(error, bytes, || format!("prepare {name}"))),
+        }
+    }
+
+    /// Makes a segment of records that are all there are.
+    pub(crate) fn create_with<D: Disk<File = F>>(
+        disk: &D,
+        identity: Identity,
+        records: &[u8],
+    ) -> Result<Arc<Self>, Error> {
+        let name = identity.segment_name();
+        match disk.create_with(&name, records, true) {
+            Ok(file) => {
+                file.publish(records.len() as u64);
+                Ok(Self::new(identity, file))
             }
-            Err(error) => Err(Error::disk(format!("prepare {name}"), error)),
+            Err(error) => {
+                Err(full_or_failed(error, records.len() as u64, || format!("write {name}")))
+            }
         }
     }
 
     pub(crate) fn name(&self) -> String {
-        segment_name(self.id, self.salt)
+        self.identity.segment_name()
     }
 
     /// The message that starts at `offset`, if that is below the mark.
@@ -160,21 +233,12 @@ impl<F: DiskFile> Segment<F> {
     }
 }
 
-/// The name holds what the checksums are seeded with, so that no damage inside the file can take
-/// it away.
-pub(crate) fn segment_name(id: u64, salt: u64) -> String {
-    format!("{id:016x}-{salt:016x}.segment")
-}
-
-/// The identity and the salt in a name, if it is the name of a segment.
-pub(crate) fn parse_segment_name(name: &str) -> Option<(u64, u64)> {
-    let (id, salt) = name.strip_suffix(".segment")?.split_once('-')?;
-    let number = |digits: &str| {
-        let plain = digits.len() == 16
-            && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        plain.then(|| u64::from_str_radix(digits, 16).ok()).flatten()
-    };
-    Some((number(id)?, number(salt)?))
+fn full_or_failed(error: std::io::Error, bytes: u64, doing: impl FnOnce() -> String) -> Error {
+    if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+        Error::DiskFull { segment_bytes: bytes }
+    } else {
+        Error::disk(doing(), error)
+    }
 }
 
 #[cfg(test)]
@@ -184,7 +248,14 @@ mod tests {
     #[test]
     fn a_name_comes_back_and_nothing_else_is_one() {
         for (id, salt) in [(0, 0), (1, u64::MAX), (u64::MAX, 0x0123_4567_89ab_cdef)] {
-            assert_eq!(parse_segment_name(&segment_name(id, salt)), Some((id, salt)));
+            let appended = Identity::appended(id, salt);
+            let compacted = Identity { generation: 7, first_id: id / 2, ..appended };
+            for identity in [appended, compacted] {
+                let (name, footer) = (identity.segment_name(), identity.footer_name());
+                assert_eq!(Identity::parse(&name), Some((identity, ".segment")));
+                assert_eq!(Identity::parse(&footer), Some((identity, ".footer")));
+            }
+            assert!(compacted.replaces(&appended) && !appended.replaces(&compacted));
         }
         for name in [
             "",
@@ -193,9 +264,11 @@ mod tests {
             "1-2.segment",
             "000000000000000A-0000000000000001.segment",
             "+000000000000001-0000000000000001.segment",
-            "0000000000000001-0000000000000001.segment.bak",
+            "0000000000000001-0000000000000001-0000000000000001.segment",
+            "0000000000000001-0000000000000001-0000000000000001-00000000.segment",
+            "0000000000000001-0000000000000001-0000000000000002-00000001.segment",
         ] {
-            assert_eq!(parse_segment_name(name), None, "{name}");
+            assert_eq!(Identity::parse(name), None, "{name}");
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::options::Options;
 use crate::recovery::{Damage, Recovery};
 use crate::segment::Record;
 use crate::subjects::{Removed, SubjectIndex, SubjectState};
-use crate::visitor::{Visited, Visitor};
+use crate::visitor::{Listed, ListedMessage, Visited, Visitor};
 
 /// The messages of one stream.
 ///
@@ -496,18 +496,16 @@ impl Visitor for Builder {
         self.add(sequence, subject, headers_bytes as usize, payload_bytes as usize);
     }
 
-    fn deleted(&mut self, sequences: Range<u64>) {
+    fn listed(&mut self, listed: Listed<'_>) {
         self.settle();
-        let mut next = sequences.start;
-        while let Some(sequence) = self.index.next_from(next).filter(|at| *at < sequences.end) {
-            self.index.remove(sequence);
-            next = sequence + 1;
-        }
-    }
-
-    fn front(&mut self, sequence: u64) {
-        self.settle();
-        self.index.truncate_front(sequence);
+        let sizes = self.sizes;
+        let lengths: Vec<usize> = listed.subjects().map(<[u8]>::len).collect();
+        let messages = listed.messages().map(|message| {
+            let ListedMessage { sequence, subject, headers_bytes, payload_bytes } = message;
+            let parts = (headers_bytes as usize, payload_bytes as usize);
+            (sequence, subject, small(sizes.of(lengths[subject as usize], parts.0, parts.1)))
+        });
+        self.index.append_listed(listed.subjects(), messages);
     }
 }
 

@@ -1338,6 +1338,8 @@ mod tests {
                 o.duplicate_window_max = Some(Duration::from_secs(3));
                 o.batches_per_stream_max = 4;
                 o.batches_max = 5;
+                o.fast_batches_per_stream_max = 4;
+                o.fast_batches_max = 5;
                 o.batch_messages_max = 6;
                 o.batch_timeout = Duration::from_secs(7);
             },

@@ -224,6 +224,9 @@ fn jetstream(settings: &Settings) -> Option<JetStreamOptions> {
         batches_per_stream_max: at_least_one(block.batches_per_stream_max)
             .unwrap_or(default.batches_per_stream_max),
         batches_max: at_least_one(block.batches_max).unwrap_or(default.batches_max),
+        fast_batches_per_stream_max: at_least_one(block.batches_per_stream_max)
+            .unwrap_or(default.fast_batches_per_stream_max),
+        fast_batches_max: at_least_one(block.batches_max).unwrap_or(default.fast_batches_max),
         batch_messages_max: at_least_one(block.batch_messages_max)
             .unwrap_or(default.batch_messages_max),
         batch_timeout: at_least_one(block.batch_timeout).unwrap_or(default.batch_timeout),

@@ -261,9 +261,13 @@ pub struct JetStreamOptions {
     pub batches_per_stream_max: usize,
     /// Atomic batches of all streams at once. Default 1,000.
     pub batches_max: usize,
+    /// Fast batches of one stream at once. Default 1,000, or what is set for atomic ones.
+    pub fast_batches_per_stream_max: usize,
+    /// Fast batches of all streams at once. Default 50,000, or what is set for atomic ones.
+    pub fast_batches_max: usize,
     /// Messages of an atomic batch. Default 1,000.
     pub batch_messages_max: usize,
-    /// How long an atomic batch may take. Default 10 s.
+    /// How long a batch may be silent. Default 10 s.
     pub batch_timeout: Duration,
     /// Messages that wait to be stored in one stream; publishers of more are refused. Default
     /// 100,000.
@@ -290,6 +294,8 @@ impl Default for JetStreamOptions {
             duplicate_window_max: None,
             batches_per_stream_max: 50,
             batches_max: 1_000,
+            fast_batches_per_stream_max: 1_000,
+            fast_batches_max: 50_000,
             batch_messages_max: 1_000,
             batch_timeout: Duration::from_secs(10),
             buffered_messages_max: 100_000,

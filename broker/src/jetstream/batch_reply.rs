@@ -112,6 +112,11 @@ const SUFFIX: &[u8] = b".$FI";
 const FLOW_DEFAULT: u16 = 10;
 
 impl<'a> FastPart<'a> {
+    /// Whether a reply subject says that a message is part of fast ingest, well or badly.
+    pub fn is_meant(reply: &[u8]) -> bool {
+        reply.ends_with(SUFFIX)
+    }
+
     /// Reads a reply subject; `None` if the message is not part of fast ingest.
     ///
     /// # Errors

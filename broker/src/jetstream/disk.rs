@@ -41,6 +41,13 @@ impl Disk for AnyDisk {
         }
     }
 
+    fn create_with(&self, name: &str, bytes: &[u8], sync: bool) -> io::Result<AnyFile> {
+        match self {
+            Self::Real(disk) => disk.create_with(name, bytes, sync).map(AnyFile::Real),
+            Self::Memory(disk) => disk.create_with(name, bytes, sync).map(AnyFile::Memory),
+        }
+    }
+
     fn open(&self, name: &str) -> io::Result<AnyFile> {
         match self {
             Self::Real(disk) => disk.open(name).map(AnyFile::Real),
@@ -86,6 +93,13 @@ impl DiskFile for AnyFile {
         match self {
             Self::Real(file) => file.write_at(offset, bytes),
             Self::Memory(file) => file.write_at(offset, bytes),
+        }
+    }
+
+    fn contents(&mut self) -> io::Result<Cow<'_, [u8]>> {
+        match self {
+            Self::Real(file) => file.contents(),
+            Self::Memory(file) => file.contents(),
         }
     }
 

@@ -20,7 +20,7 @@ impl Map {
     }
 
     /// The `bytes` bytes from `offset`, if they are all below `mark`. The caller promises with
-    /// `mark` that nothing of this process writes below it, now or later.
+    /// `mark` that nothing of this process writes below it as long as they are borrowed.
     pub(super) fn slice(&self, offset: usize, bytes: usize, mark: u64) -> Option<&[u8]> {
         let end = offset.checked_add(bytes)?;
         if end > self.0.len() || u64::try_from(end).ok()? > mark {
@@ -29,7 +29,8 @@ impl Map {
         // SAFETY: `offset..end` is inside the mapping, which lives as long as `self`. The bytes
         // are below the mark: `RealFile::write_at` refuses to write there under the same lock
         // under which the mark moves, and `RealFile::overwrite` needs a `&mut` of the file, whose
-        // only map this is, so that no slice of it can be alive. A log opens each of its files
+        // only map this is, so that no slice of it can be alive; `RealFile::contents`, which takes
+        // the end of the file for the mark, borrows from a `&mut` too. A log opens each of its files
         // once. So this process changes none of the bytes while they are borrowed. The
         // directory's lock file keeps other Fulmar processes out, and no code of this crate
         // shortens a file. Who else may write into the directory can break this, as with any map

@@ -97,6 +97,13 @@ impl Disk for MemoryDisk {
         Ok(MemoryFile { disk, name, id, contents: Some(contents) })
     }
 
+    fn create_with(&self, name: &str, bytes: &[u8], _: bool) -> io::Result<MemoryFile> {
+        let _ = self.remove(name);
+        let file = self.create_zeroed(name, bytes.len() as u64)?;
+        file.write_at(0, bytes)?;
+        Ok(file)
+    }
+
     fn open(&self, name: &str) -> io::Result<MemoryFile> {
         let mut directory = self.directory();
         let (id, contents) = directory.files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
@@ -113,10 +120,6 @@ impl Disk for MemoryDisk {
 
     fn sync_directory(&self) -> io::Result<()> {
         Ok(())
-    }
-
-    fn is_memory(&self) -> bool {
-        true
     }
 
     /// One: it is gone when the machine stops.
@@ -182,6 +185,10 @@ impl DiskFile for MemoryFile {
 
     fn published(&self) -> u64 {
         self.contents().published.load(Ordering::Acquire)
+    }
+
+    fn contents(&mut self) -> io::Result<Cow<'_, [u8]>> {
+        self.read(0..self.bytes())
     }
 
     fn read(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {

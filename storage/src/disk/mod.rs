@@ -38,6 +38,15 @@ pub trait Disk: Clone + Send + 'static {
     /// [`io::ErrorKind::StorageFull`]: there is no room. Otherwise what the disk said.
     fn create_zeroed(&self, name: &str, bytes: u64) -> io::Result<Self::File>;
 
+    /// Makes a file of `bytes`, or puts it in the place of the one of this name, whole or not at
+    /// all. If it is to be `durable`, it is when this answers; otherwise a power cut may leave any
+    /// of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_zeroed`](Self::create_zeroed).
+    fn create_with(&self, name: &str, bytes: &[u8], durable: bool) -> io::Result<Self::File>;
+
     /// Opens a file as it is.
     ///
     /// # Errors
@@ -108,6 +117,14 @@ pub trait DiskFile: Send + Sync + 'static {
 
     /// Where the mark is.
     fn published(&self) -> u64;
+
+    /// All bytes of the file, for who has it alone: they are borrowed if they can be, below the
+    /// mark or above.
+    ///
+    /// # Errors
+    ///
+    /// What the disk said.
+    fn contents(&mut self) -> io::Result<Cow<'_, [u8]>>;
 
     /// Bytes of the file: borrowed where they are below the mark and the file is mapped, copied
     /// otherwise.

@@ -44,6 +44,9 @@ pub struct RealFile {
 /// The file that is locked as long as the directory is in use. It stays empty.
 const LOCK_NAME: &str = "lock";
 
+/// What a file is called until it is whole.
+const PART_SUFFIX: &str = ".part";
+
 /// A random number of the kernel's, another one after each start.
 const BOOT_PATH: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -73,6 +76,12 @@ impl RealDisk {
             .open(path.join(LOCK_NAME))?;
         lock.try_lock()?;
         let handle = File::open(path)?;
+        for entry in fs::read_dir(path)? {
+            let name = entry?.file_name();
+            if name.to_str().is_some_and(is_part) {
+                fs::remove_file(path.join(name))?;
+            }
+        }
         Ok(Self(Arc::new(Directory { path: path.to_path_buf(), handle, _lock: lock })))
     }
 
@@ -111,6 +120,24 @@ impl Disk for RealDisk {
         made
     }
 
+    fn create_with(&self, name: &str, bytes: &[u8], durable: bool) -> io::Result<RealFile> {
+        let (part, path) = (self.path_of(&format!("{name}{PART_SUFFIX}")), self.path_of(name));
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(true).open(&part)?;
+        let made = file
+            .write_all_at(bytes, 0)
+            .and_then(|()| if durable { file.sync_all() } else { Ok(()) })
+            .and_then(|()| fs::rename(&part, &path));
+        if let Err(error) = made {
+            let _ = fs::remove_file(&part);
+            return Err(error);
+        }
+        if durable {
+            self.sync_directory()?;
+        }
+        RealFile::new(file)
+    }
+
     fn open(&self, name: &str) -> io::Result<RealFile> {
         RealFile::new(OpenOptions::new().read(true).write(true).open(self.path_of(name))?)
     }
@@ -128,6 +155,13 @@ impl Disk for RealDisk {
         let text = fs::read_to_string(BOOT_PATH).unwrap_or_default();
         u128::from_str_radix(&text.trim().replace('-', ""), 16).unwrap_or_default()
     }
+}
+
+/// Whether a file was being made by [`Disk::create_with`] when the process ended. Others with such
+/// a name are none of ours.
+fn is_part(name: &str) -> bool {
+    name.strip_suffix(PART_SUFFIX)
+        .is_some_and(|rest| [".segment", ".footer"].iter().any(|suffix| rest.ends_with(suffix)))
 }
 
 /// Zeros are written, not only reserved: a block that `fallocate` reserved is converted at the
@@ -190,6 +224,14 @@ impl DiskFile for RealFile {
 
     fn published(&self) -> u64 {
         self.published.load(Ordering::Acquire)
+    }
+
+    fn contents(&mut self) -> io::Result<Cow<'_, [u8]>> {
+        let Some(map) = &self.map else { return Ok(Cow::Borrowed(&[])) };
+        let bytes = usize::try_from(self.bytes).map_err(|_| io::ErrorKind::UnexpectedEof)?;
+        map.slice(0, bytes, self.bytes)
+            .map(Cow::Borrowed)
+            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     fn read(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {

@@ -293,6 +293,28 @@ impl Disk for SimulatedDisk {
         Ok(SimulatedFile { disk: self.clone(), id, bytes })
     }
 
+    fn create_with(&self, name: &str, bytes: &[u8], durable: bool) -> io::Result<SimulatedFile> {
+        let mut state = self.state();
+        state.check_power()?;
+        let length = bytes.len() as u64;
+        if state.room_bytes_max.is_some_and(|max| state.used_bytes().saturating_add(length) > max) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let id = state.next_id;
+        state.next_id += 1;
+        let unsynced = (0..bytes.len().div_ceil(SECTOR_BYTES)).collect();
+        state.files.insert(id, Image { written: bytes.to_vec(), unsynced, ..Image::default() });
+        if durable {
+            state.sync_file(id)?;
+        }
+        state.names.insert(name.to_owned(), id);
+        if durable {
+            state.sync_names()?;
+        }
+        drop(state);
+        Ok(SimulatedFile { disk: self.clone(), id, bytes: length })
+    }
+
     fn open(&self, name: &str) -> io::Result<SimulatedFile> {
         let state = self.state();
         state.check_power()?;
@@ -346,6 +368,10 @@ impl DiskFile for SimulatedFile {
 
     fn published(&self) -> u64 {
         self.disk.state().files[&self.id].published
+    }
+
+    fn contents(&mut self) -> io::Result<Cow<'_, [u8]>> {
+        self.read(0..self.bytes)
     }
 
     fn read(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {

@@ -9,12 +9,12 @@ use super::{Log, Message};
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
 use crate::index::Index;
+use crate::kept::Kept;
 use crate::options::{Promise, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SEQUENCE_GIVEN_MAX};
 use crate::record::{
     FLAG_CONTINUES, FLAG_GAP, FLAG_MORE, Frame, HEAD_BYTES, Kind, MARKER_BYTES, Marker,
     SUBJECT_BYTES_MAX, encode, message_bytes,
 };
-use crate::recovery::Kept;
 
 /// There is a marker at the start of each segment, and behind the record that reaches this many
 /// bytes since the last marker.
@@ -355,6 +355,8 @@ impl<D: Disk> Log<D> {
         };
         let offset = self.end;
         self.push(|out, segment, _| encode(out, segment.seed, offset, &frame, &[], &[], body));
+        let kept = self.kept.back_mut().expect("a record was put into it");
+        kept.deletion_bytes += self.end - offset;
     }
 
     pub(super) fn push_marker(&mut self, kind: MarkerKind) {
@@ -396,8 +398,14 @@ impl<D: Disk> Log<D> {
     /// Goes on in the next segment, which was prepared.
     fn roll(&mut self, cut: bool) {
         let segment = self.spares.pop_front().expect("a segment was prepared before it is needed");
-        let base_sequence = self.next_sequence;
-        self.kept.push_back(Kept { segment, base_sequence, index: Index::default() });
+        if let Some(sealed) = self.kept.back_mut()
+            && sealed.segment.identity.generation == 0
+        {
+            sealed.end = self.end;
+        }
+        self.kept.push_back(Kept::new(segment, self.next_sequence));
+        self.compaction_failed = false;
+        self.dead_bytes_new = u64::MAX;
         self.push_marker(MarkerKind::Start { cut });
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Log;
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
+use crate::recovery::SYNC_FAILED_NAME;
 use crate::segment::Segment;
 
 /// A write and a sync that another thread may run. A log whose job is dropped instead of handed
@@ -145,6 +146,11 @@ impl<D: Disk> Log<D> {
         self.committing = false;
         self.in_flight.clear();
         if let Err(error) = result {
+            if !syncs.is_empty() {
+                // The next opening must not take for synced what is only with the system. If it
+                // cannot be noted, the disk has failed altogether.
+                let _ = self.disk.create_with(SYNC_FAILED_NAME, &[], true);
+            }
             return Err(self.finish(error));
         }
         for write in writes {
@@ -163,6 +169,8 @@ impl<D: Disk> Log<D> {
                 self.buffer = bytes;
             }
         }
+        self.footers_due |= target.segment != self.written.segment
+            || !syncs.is_empty() && target.segment != self.durable.segment;
         self.written = target;
         if !syncs.is_empty() {
             drop(syncs);

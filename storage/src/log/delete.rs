@@ -204,35 +204,32 @@ impl<D: Disk> Log<D> {
         let to = self.accepted_place();
         let Waiting { erased, .. } = std::mem::take(&mut self.waiting);
         for sequence in erased.into_iter().flatten() {
-            let found = self.find_physical(sequence);
-            if let Some((segment, offset)) = found {
-                self.erasing.add(Erasure { segment, offset, behind: to }, from);
+            let behind = self.kept.partition_point(|kept| kept.base_sequence <= sequence);
+            if let Some(at) = behind.checked_sub(1) {
+                let segment = self.kept[at].segment.id;
+                self.erasing.add(Erasure { segment, sequence, behind: to }, from);
             }
         }
         if self.front_place.is_none() {
             self.front_place = Some(to);
         }
-    }
-
-    /// Where the record of a message is, deleted or not: its segment and its offset.
-    fn find_physical(&self, sequence: u64) -> Option<(u64, u64)> {
-        let behind = self.kept.partition_point(|kept| kept.base_sequence <= sequence);
-        let kept = self.kept.get(behind.checked_sub(1)?)?;
-        if let Some(offset) = kept.index.offset_of(sequence) {
-            return Some((kept.segment.id, offset));
-        }
-        None
+        self.deletions_place = to;
     }
 
     fn mark_deleted(&mut self, ranges: &[Range<u64>]) -> u64 {
         let mut deleted = 0;
         for range in ranges {
             let behind = self.kept.partition_point(|kept| kept.base_sequence <= range.start);
-            for kept in self.kept.iter_mut().skip(behind.saturating_sub(1)) {
+            let last = self.kept.len() - 1;
+            for (at, kept) in self.kept.iter_mut().enumerate().skip(behind.saturating_sub(1)) {
                 if kept.base_sequence >= range.end {
                     break;
                 }
-                deleted += kept.index.delete(range.clone());
+                let end = if at == last { self.end } else { kept.end };
+                let dead_bytes = kept.dead_bytes;
+                deleted += kept.delete(range.clone(), end);
+                let more = kept.dead_bytes - dead_bytes;
+                self.dead_bytes_new = self.dead_bytes_new.saturating_add(more);
             }
             for damage in &mut self.quarantine {
                 damage.forget(range);

@@ -21,7 +21,7 @@ const ERASURES_MAX: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Erasure {
     pub(super) segment: u64,
-    pub(super) offset: u64,
+    pub(super) sequence: u64,
     /// The deletion is before this place.
     pub(super) behind: Place,
 }
@@ -42,7 +42,7 @@ impl Erasing {
     pub(super) fn recovered(erasures: &[(u64, u64)], from: (u64, u64), behind: Place) -> Self {
         let queue: VecDeque<_> = erasures
             .iter()
-            .map(|(segment, offset)| Erasure { segment: *segment, offset: *offset, behind })
+            .map(|(segment, sequence)| Erasure { segment: *segment, sequence: *sequence, behind })
             .collect();
         let from = (!queue.is_empty()).then_some(from);
         Self { queue, from, ..Self::default() }
@@ -57,6 +57,22 @@ impl Erasing {
     /// before `durable` is durable.
     pub(super) fn done_before(&self, durable: Place) -> (u64, u64) {
         self.from.unwrap_or((durable.segment, durable.bytes))
+    }
+
+    /// Whether messages of a segment are to be overwritten, or were and are not synced.
+    pub(super) fn touches(&self, segment: u64) -> bool {
+        self.queue.iter().any(|erasure| erasure.segment == segment)
+            || self.overwritten.contains(&segment)
+            || self.syncing.contains(&segment)
+    }
+
+    /// A segment stands for others from now on.
+    pub(super) fn handle_compacted(&mut self, replaced: std::ops::RangeInclusive<u64>, by: u64) {
+        for erasure in &mut self.queue {
+            if replaced.contains(&erasure.segment) {
+                erasure.segment = by;
+            }
+        }
     }
 
     /// How many messages are still to be overwritten.
@@ -99,11 +115,12 @@ impl<D: Disk> Log<D> {
             // A segment that is gone has nothing left to erase.
             let kept = self.kept.get_mut(at).filter(|kept| kept.segment.id == erasure.segment);
             let Some(kept) = kept else { continue };
+            let Some(offset) = kept.index.offset_of(erasure.sequence) else { continue };
             let Some(segment) = Arc::get_mut(&mut kept.segment) else {
                 self.erasing.queue.push_back(erasure);
                 continue;
             };
-            if let Err(error) = overwrite(segment, erasure.offset) {
+            if let Err(error) = overwrite(segment, offset) {
                 return Err(self.finish(error));
             }
             self.erasing.overwritten.insert(erasure.segment);

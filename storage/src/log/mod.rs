@@ -6,6 +6,7 @@
 mod append;
 mod background;
 mod commit;
+mod compact;
 mod delete;
 mod erase;
 
@@ -17,14 +18,16 @@ use append::{MarkerKind, RecoveryMark};
 pub use background::{BackgroundDone, BackgroundJob};
 use commit::{Batch, Place, Write};
 pub use commit::{CommitDone, CommitJob};
+use compact::Compacting;
 use delete::Waiting;
 use erase::Erasing;
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::Error;
+use crate::kept::Kept;
 use crate::options::{Options, Promise};
 use crate::record::MARKER_BYTES;
-use crate::recovery::{Damage, Kept, Recovery, recover};
+use crate::recovery::{Damage, Recovery, recover};
 use crate::segment::{Record, Segment};
 use crate::visitor::Visitor;
 
@@ -73,8 +76,15 @@ pub struct Log<D: Disk> {
     preparing: bool,
     prepare_failed: bool,
     removing: bool,
-    /// Files that could not be removed.
-    removals_failed: Vec<String>,
+    /// Files to be removed.
+    removals: Vec<String>,
+    footing: bool,
+    /// Some segment may need a footer.
+    footers_due: bool,
+    compacting: Compacting,
+    compaction_failed: bool,
+    /// Of messages that were deleted since it was found that there is nothing to compact.
+    dead_bytes_new: u64,
     /// Accepted and not yet taken to be written, oldest first; each is for one segment.
     batches: VecDeque<Batch>,
     /// What the commit that is under way writes.
@@ -98,6 +108,8 @@ pub struct Log<D: Disk> {
     /// Deleted, and to be noted with the next commit.
     waiting: Waiting,
     erasing: Erasing,
+    /// Every deletion that does not wait is noted before this place.
+    deletions_place: Place,
     /// How many messages are neither deleted nor damaged.
     live: u64,
     written: Place,
@@ -183,6 +195,11 @@ impl<D: Disk> Log<D> {
         let last_id = recovered.kept.back().map_or(0, |kept| kept.segment.id);
         let spare_next_id = recovered.spares.back().map_or(last_id, |spare| spare.id) + 1;
         let place = Place { segment: last_id, bytes: recovered.end, sequence: next_sequence - 1 };
+        let durable = if recovered.is_durable {
+            place
+        } else {
+            durable_place(&recovered.kept, recovered.durable)
+        };
         let front = if is_new { options.first_sequence } else { recovered.front };
         let live = recovered.kept.iter().map(|kept| kept.index.count_in(front..u64::MAX)).sum();
         let log = Self {
@@ -196,7 +213,12 @@ impl<D: Disk> Log<D> {
             preparing: false,
             prepare_failed: false,
             removing: false,
-            removals_failed: Vec::new(),
+            removals: Vec::new(),
+            footing: false,
+            footers_due: true,
+            compacting: Compacting::default(),
+            compaction_failed: false,
+            dead_bytes_new: u64::MAX,
             batches: VecDeque::new(),
             in_flight: Vec::new(),
             unwritten_bytes: 0,
@@ -211,9 +233,10 @@ impl<D: Disk> Log<D> {
             front_place: Some(place),
             waiting: Waiting::default(),
             erasing: Erasing::recovered(&recovered.erasures, recovered.erased, place),
+            deletions_place: place,
             live,
             written: place,
-            durable: place,
+            durable,
             committing: false,
             recovery_mark: mark.then_some(RecoveryMark {
                 leave_segment: recovered.leave_segment || is_new,
@@ -447,6 +470,17 @@ impl<D: Disk> Log<D> {
         self.batches.clear();
         error
     }
+}
+
+/// A place in a log that is opened, and the last sequence before it.
+fn durable_place<F: DiskFile>(kept: &VecDeque<Kept<F>>, (segment, bytes): (u64, u64)) -> Place {
+    let at = kept.partition_point(|kept| kept.segment.id < segment);
+    let first = kept.front().map_or(1, |kept| kept.base_sequence);
+    let sequence = kept.get(at).map_or(first - 1, |kept| {
+        let before = kept.index.last_before(bytes).filter(|_| kept.segment.id == segment);
+        before.unwrap_or(kept.base_sequence.saturating_sub(1))
+    });
+    Place { segment, bytes, sequence }
 }
 
 /// The messages of a log, in order; see [`Log::iter_from`].

@@ -94,7 +94,7 @@ impl SubjectIndex {
     ///
     /// # Panics
     ///
-    /// The sequence is not above that of the last message, or the subject is longer than
+    /// The sequence is 0, or not above that of the message added before, or the subject is longer than
     /// [`SUBJECT_BYTES_MAX`](crate::SUBJECT_BYTES_MAX).
     pub fn append(&mut self, sequence: u64, subject: &[u8], bytes: u32) {
         let number = self.names.find_or_insert(subject, List::EMPTY);
@@ -201,8 +201,7 @@ impl SubjectIndex {
 
     /// Takes all messages below `sequence` out.
     pub fn truncate_front(&mut self, sequence: u64) -> Removed {
-        let Some(last) = self.last_sequence() else { return Removed::default() };
-        if last < sequence {
+        if self.rows.end() < sequence {
             let removed = Removed { messages: self.messages(), bytes: self.bytes };
             *self = Self::default();
             return removed;
@@ -417,15 +416,14 @@ impl SubjectIndex {
     }
 
     fn push(&mut self, sequence: u64, number: Number, bytes: u32) {
-        assert!(self.last_sequence().is_none_or(|last| last < sequence), "sequences only grow");
-        self.postings.push(self.names.get_mut(number), sequence);
         self.rows.push(sequence, number, bytes);
+        self.postings.push(self.names.get_mut(number), sequence);
         self.bytes += u64::from(bytes);
     }
 
     fn count_of_list(&self, list: &List, from: u64, to: u64) -> u64 {
         // Asked of everything there is, the numbers themselves need not be looked at.
-        let up_to = if self.last_sequence().is_none_or(|last| last <= to) {
+        let up_to = if self.rows.end() <= to {
             self.postings.count(list)
         } else {
             self.postings.count_below(list, to + 1)

@@ -70,7 +70,10 @@ impl SubjectIndex {
         asked: u64,
         memory: &mut Memory,
     ) -> Option<u64> {
-        let last = self.last_sequence().filter(|last| *last >= asked)?;
+        let last = self.rows.end();
+        if last < asked {
+            return None;
+        }
         if memory.identity != self.identity {
             *memory = Memory::new(self.identity);
         }
@@ -252,7 +255,7 @@ mod tests {
         };
         let mut end = append(&mut index, messages);
         let (mut from, mut expected) = (0, Vec::new());
-        let mut left = 30_000;
+        let mut left = 12_000;
         while left > 0 {
             if expected.is_empty() {
                 let mut next = from;
@@ -313,7 +316,7 @@ mod tests {
             1 => format!("b.{number}.y"),
             _ => format!("a.{}", number % 100),
         };
-        assert_eq!(walk("b.*.x", subject, 1_000_000), (false, true));
+        assert_eq!(walk("b.*.x", subject, 500_000), (false, true));
     }
 
     #[test]

@@ -122,6 +122,8 @@ fn live(
     random: &mut fastrand::Rng,
     steps: usize,
 ) -> Result<(), Error> {
+    // In some lives so much is deleted that there is something to compact.
+    let tenths_deleted = *random.choice(&[2, 9]).unwrap();
     for _ in 0..steps {
         match random.u8(0..20) {
             0..8 => {
@@ -154,8 +156,9 @@ fn live(
             }
             14..16 => {
                 let end = log.next_sequence();
-                let deleted: Vec<u64> =
-                    (end.saturating_sub(30)..end).filter(|_| random.u8(0..10) < 2).collect();
+                let deleted: Vec<u64> = (end.saturating_sub(60)..end)
+                    .filter(|_| random.u8(0..10) < tenths_deleted)
+                    .collect();
                 ledger.deleted_asked.extend(&deleted);
                 ledger.deleted_alone.extend(&deleted);
                 if random.bool() {
@@ -280,6 +283,12 @@ fn crash_at_every_sync(options: Options, workload_seed: u64) -> u64 {
                     .unwrap_or_else(|error| panic!("{story}, round {round}: {error}"));
                 let (messages, _) = read_all(&log);
                 assert_eq!(told.messages, Told::about(messages.iter()).messages, "{story}");
+                if round == 2 {
+                    let mut verified = Told::default();
+                    let verify = Options { verify: true, ..options };
+                    Log::open_with(disk.after_kill(), verify, &mut verified).unwrap();
+                    assert_eq!(told, verified, "{story}: footers say something else");
+                }
                 ledger.check(&log, kept, &format!("{story}, round {round}"));
                 live(&mut log, &mut ledger, promise, &mut random, 15).unwrap();
                 disk = cut(&disk, kept);
@@ -293,10 +302,10 @@ fn crash_at_every_sync(options: Options, workload_seed: u64) -> u64 {
 #[test]
 fn a_crash_at_any_sync_keeps_what_was_promised() {
     let mut crashes = 0;
-    for (seed, options) in [options(), growing(), growing()].into_iter().enumerate() {
+    for (seed, options) in [options(), growing()].into_iter().enumerate() {
         crashes += crash_at_every_sync(options, seed as u64);
     }
-    assert!(crashes > 1_000, "{crashes}");
+    assert!(crashes > 800, "{crashes}");
 }
 
 #[test]

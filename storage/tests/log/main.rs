@@ -6,4 +6,5 @@ mod behaviour;
 mod crash;
 mod damage;
 mod model;
+mod sealed;
 mod support;

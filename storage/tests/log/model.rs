@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fulmar_storage::{Error, Log, SimulatedDisk};
+use fulmar_storage::{Error, Log, Options, SimulatedDisk};
 use proptest::prelude::*;
 
 use crate::support::{Owned, Told, files, growing, options, read_all};
@@ -141,7 +141,11 @@ proptest! {
                     let mut told = Told::default();
                     let (reopened, report) =
                         Log::open_with(disk.clone(), growing(), &mut told).unwrap();
-                    prop_assert_eq!(told.messages, Told::about(model.iter()).messages);
+                    prop_assert_eq!(&told.messages, &Told::about(model.iter()).messages);
+                    let mut verified = Told::default();
+                    let verify = Options { verify: true, ..growing() };
+                    Log::open_with(disk.after_kill(), verify, &mut verified).unwrap();
+                    prop_assert_eq!(told, verified, "footers say what the records say");
                     log = reopened;
                     prop_assert!(report.damage.is_empty(), "{:?}", report);
                     prop_assert_eq!(log.next_sequence(), next);

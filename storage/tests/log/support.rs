@@ -44,6 +44,7 @@ pub fn options() -> Options {
     Options {
         first_segment_bytes: SEGMENT_BYTES,
         segment_bytes: SEGMENT_BYTES,
+        footer_segment_bytes_min: 0,
         unwritten_bytes_max: 1 << 20,
         ..Options::new(0x0bad_cafe)
     }
@@ -112,6 +113,13 @@ pub fn files(disk: &SimulatedDisk) -> BTreeMap<String, Vec<u8>> {
     names.into_iter().map(|name| (name.clone(), disk.contents(&name).unwrap())).collect()
 }
 
+/// Those of them that are segments.
+pub fn segments(disk: &SimulatedDisk) -> BTreeMap<String, Vec<u8>> {
+    let mut files = files(disk);
+    files.retain(|name, _| name.ends_with(".segment"));
+    files
+}
+
 /// Another disk with these files.
 pub fn disk_with(files: &BTreeMap<String, Vec<u8>>) -> SimulatedDisk {
     let disk = SimulatedDisk::new();
@@ -121,10 +129,10 @@ pub fn disk_with(files: &BTreeMap<String, Vec<u8>>) -> SimulatedDisk {
     disk
 }
 
-/// What opening a log tells about its messages: sizes and subject of each, by sequence.
+/// What opening a log tells about its messages: subject and sizes of each, by sequence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
-    pub messages: BTreeMap<u64, (Vec<u8>, usize, usize, i64)>,
+    pub messages: BTreeMap<u64, (Vec<u8>, usize, usize)>,
     last: u64,
 }
 
@@ -133,21 +141,7 @@ impl Visitor for Told {
         assert!(message.sequence > self.last, "sequences rise");
         self.last = message.sequence;
         let sizes = (message.headers_bytes as usize, message.payload_bytes as usize);
-        let told = (message.subject.to_vec(), sizes.0, sizes.1, message.timestamp_ns);
-        self.messages.insert(message.sequence, told);
-    }
-
-    fn deleted(&mut self, sequences: std::ops::Range<u64>) {
-        self.messages.retain(|sequence, _| !sequences.contains(sequence));
-    }
-
-    fn front(&mut self, sequence: u64) {
-        self.messages = self.messages.split_off(&sequence);
-    }
-
-    fn skipped(&mut self, sequences: std::ops::Range<u64>) {
-        assert!(sequences.start > self.last, "what is left out is above all that was told");
-        self.last = sequences.end - 1;
+        self.messages.insert(message.sequence, (message.subject.to_vec(), sizes.0, sizes.1));
     }
 }
 
@@ -155,8 +149,7 @@ impl Told {
     /// What should be told about these messages.
     pub fn about<'a>(messages: impl Iterator<Item = (&'a u64, &'a Owned)>) -> Self {
         let told = messages.map(|(sequence, owned)| {
-            let sizes = (owned.headers.len(), owned.payload.len());
-            (*sequence, (owned.subject.clone(), sizes.0, sizes.1, owned.timestamp_ns))
+            (*sequence, (owned.subject.clone(), owned.headers.len(), owned.payload.len()))
         });
         Self { messages: told.collect(), last: 0 }
     }

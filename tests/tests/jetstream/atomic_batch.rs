@@ -303,6 +303,198 @@ fn consumers_and_republishing_see_all_of_it() {
     }
 }
 
+#[test]
+fn a_rollup_takes_nothing_of_its_own_batch() {
+    let (_server, mut js) = start_atomic(json!({"allow_rollup_hdrs": true}));
+    let subject = [("Nats-Rollup", "sub")];
+    let all = [("Nats-Rollup", "all")];
+    for (id, second, rollup, expected) in [
+        ("one", "s.a", subject, "500 10111 batch rollup sub invalid"),
+        ("two", "s.b", all, "500 10111 batch rollup all invalid"),
+    ] {
+        check_accepted(&mut js, "s.a", &batch(id, 1, &[]), "");
+        let headers = batch(id, 2, &[rollup[0], COMMIT]);
+        js.put_refused(second, &headers, "", expected);
+    }
+    js.publish("s.old", "");
+    check_accepted(&mut js, "s.a", &batch("three", 1, &all), "");
+    js.publish_with("s.b", &batch("three", 2, &[subject[0], COMMIT]), "");
+    assert_contains(&js.state("S"), &json!({"messages": 2, "first_seq": 2, "last_seq": 3}));
+}
+
+#[test]
+fn what_comes_later_in_a_batch_expects_nothing() {
+    let (_server, mut js) = start_atomic(json!({}));
+    js.publish("s.known", "");
+    let constant = "400 10164 wrong last sequence";
+    for (row, (subject, header, expected)) in [
+        ("s.b", ("Nats-Expected-Last-Sequence", "2"), constant),
+        ("s.b", ("Nats-Expected-Last-Sequence", "1"), "400 10071 wrong last sequence: 2"),
+        ("s.a", ("Nats-Expected-Last-Subject-Sequence", "0"), constant),
+        ("s.a", ("Nats-Expected-Last-Subject-Sequence", "2"), constant),
+        (
+            "s.known",
+            ("Nats-Expected-Last-Subject-Sequence", "0"),
+            "400 10071 wrong last sequence: 1",
+        ),
+        (
+            "s.b",
+            ("Nats-Expected-Last-Subject-Sequence-Subject", "s.a"),
+            "400 10193 missing sequence for expected last sequence per subject",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = row.to_string();
+        check_accepted(&mut js, "s.a", &batch(&id, 1, &[]), "");
+        let answer = js.put(subject, &batch(&id, 2, &[header, COMMIT]), "");
+        assert_eq!(error(&answer), expected, "{subject} {header:?}");
+    }
+    // Another subject that is named may be one of the batch.
+    check_accepted(&mut js, "s.a", &batch("other", 1, &[]), "");
+    let headers = [
+        ("Nats-Expected-Last-Subject-Sequence", "0"),
+        ("Nats-Expected-Last-Subject-Sequence-Subject", "s.a"),
+        COMMIT,
+    ];
+    js.put_refused("s.b", &batch("other", 2, &headers), "", constant);
+}
+
+#[test]
+fn a_level_that_the_server_does_not_have_abandons_the_batch() {
+    let (_server, mut js) = start_atomic(json!({}));
+    let abandoned = js.subscribe(ABANDONED);
+    let headers = batch("one", 1, &[("Nats-Required-Api-Level", "1000"), COMMIT]);
+    js.put_refused("s.a", &headers, "", "412 10185 JetStream minimum api level required");
+    check_abandoned(&mut js, &abandoned, "one", "unsupported");
+    js.publish_with("s.a", &batch("one", 1, &[("Nats-Required-Api-Level", "1"), COMMIT]), "");
+    let stored = crate::decoded(&js.get("S", 1)["message"]["hdrs"]);
+    assert!(!stored.contains("Nats-Required-Api-Level"), "{stored}");
+}
+
+#[test]
+fn the_last_message_says_that_the_batch_was_committed() {
+    let (_server, mut js) = start_atomic(json!({}));
+    check_accepted(&mut js, "s.a", &batch("one", 1, &[]), "");
+    js.publish_with("s.a", &batch("one", 2, &[("Nats-Batch-Commit", "eob")]), "");
+    assert_eq!(
+        crate::decoded(&js.get("S", 1)["message"]["hdrs"]),
+        "NATS/1.0\r\nNats-Batch-Id: one\r\nNats-Batch-Sequence: 1\r\nNats-Batch-Commit: 1\r\n\r\n"
+    );
+}
+
+#[test]
+fn counters_add_up_in_a_batch() {
+    let (_server, mut js) = start_atomic(json!({"allow_msg_counter": true}));
+    js.publish_with("s.a", &[("Nats-Incr", "5")], "");
+    for (number, subject) in [(1, "s.a"), (2, "s.b"), (3, "s.a")] {
+        check_accepted(&mut js, subject, &batch("one", number, &[("Nats-Incr", "+2")]), "");
+    }
+    let answer = js.put("s.b", &batch("one", 4, &[("Nats-Incr", "-1"), COMMIT]), "");
+    assert_eq!(answer, json!({"stream": "S", "seq": 5, "batch": "one", "count": 4}));
+    for (sequence, value) in [(2, "7"), (3, "2"), (4, "9"), (5, "1")] {
+        let stored = crate::decoded(&js.get("S", sequence)["message"]["data"]);
+        assert_eq!(stored, format!(r#"{{"val":"{value}"}}"#), "{sequence}");
+    }
+    let missing = "400 10169 message counter increment is missing";
+    check_accepted(&mut js, "s.a", &batch("two", 1, &[]), "");
+    js.put_refused("s.a", &batch("two", 2, &[("Nats-Incr", "1"), COMMIT]), "", missing);
+}
+
+#[test]
+fn times_to_live_are_checked_and_kept() {
+    let (_server, mut js) = start_atomic(json!({"allow_msg_ttl": true}));
+    let invalid = "400 10165 invalid per-message TTL";
+    js.put_refused("s.a", &batch("one", 1, &[("Nats-TTL", "x"), COMMIT]), "", invalid);
+    check_accepted(&mut js, "s.a", &batch("two", 1, &[("Nats-TTL", "1s")]), "");
+    js.publish_with("s.b", &batch("two", 2, &[COMMIT]), "");
+    fulmar_tests::eventually("the first to end", || js.state("S")["messages"] == 1);
+    assert_eq!(js.state("S")["first_seq"], 2);
+}
+
+#[test]
+fn subjects_of_a_batch_are_transformed() {
+    let transform = json!({"src": "s.*", "dest": "t.{{wildcard(1)}}"});
+    let (_server, mut js) = start_atomic(json!({"subject_transform": transform}));
+    check_accepted(&mut js, "s.a", &batch("one", 1, &[]), "");
+    js.publish_with("s.b", &batch("one", 2, &[COMMIT]), "");
+    for (sequence, subject) in [(1, "t.a"), (2, "t.b")] {
+        assert_eq!(js.get("S", sequence)["message"]["subject"], subject);
+    }
+}
+
+#[test]
+fn only_what_a_consumer_wants_stays() {
+    for storage in ["memory", "file"] {
+        let (_server, mut js) = start_atomic(json!({"retention": "interest", "storage": storage}));
+        check_accepted(&mut js, "s.a", &batch("none", 1, &[]), "");
+        js.publish_with("s.b", &batch("none", 2, &[COMMIT]), "");
+        assert_contains(&js.state("S"), &json!({"messages": 0, "last_seq": 2}));
+        let wants = json!({"durable_name": "C", "ack_policy": "explicit", "filter_subject": "s.b"});
+        js.consumer("S", wants);
+        for (number, subject) in [(1, "s.a"), (2, "s.b")] {
+            check_accepted(&mut js, subject, &batch("some", number, &[]), "");
+        }
+        let answer = js.put("s.c", &batch("some", 3, &[COMMIT]), "");
+        assert_contains(&answer, &json!({"seq": 5, "count": 3}));
+        assert_contains(&js.state("S"), &json!({"messages": 1, "last_seq": 5}));
+        assert_eq!(js.fetch("S", "C", 1)[0].subject, "s.b");
+    }
+}
+
+#[test]
+fn limits_of_subjects_and_bytes_hold_for_the_whole_batch() {
+    let new = json!({
+        "max_msgs_per_subject": 2, "discard": "new", "discard_new_per_subject": true,
+    });
+    let (_server, mut js) = start_atomic(new);
+    js.publish("s.a", "");
+    check_accepted(&mut js, "s.a", &batch("one", 1, &[]), "");
+    let full = "503 10077 maximum messages per subject exceeded";
+    js.put_refused("s.a", &batch("one", 2, &[COMMIT]), "", full);
+    let (_server, mut js) = start_atomic(json!({"max_bytes": 1_000, "discard": "new"}));
+    check_accepted(&mut js, "s.a", &batch("one", 1, &[]), "x".repeat(500));
+    let full = "503 10077 maximum bytes exceeded";
+    js.put_refused("s.a", &batch("one", 2, &[COMMIT]), "x".repeat(500), full);
+    // Where old messages go, only the last ones of a batch stay.
+    let (_server, mut js) = start_atomic(json!({"max_msgs": 2}));
+    check_accepted(&mut js, "s.a", &batch("one", 1, &[]), "");
+    check_accepted(&mut js, "s.a", &batch("one", 2, &[]), "");
+    js.publish_with("s.a", &batch("one", 3, &[COMMIT]), "");
+    assert_contains(&js.state("S"), &json!({"messages": 2, "first_seq": 2, "last_seq": 3}));
+}
+
+#[test]
+fn a_stream_that_does_not_allow_it_any_more_forgets_its_batches() {
+    let (_server, mut js) = start_atomic(json!({}));
+    check_accepted(&mut js, "s.a", &batch("one", 1, &[]), "");
+    js.ok("STREAM.UPDATE.S", stream(json!({"allow_atomic": false})));
+    js.ok("STREAM.UPDATE.S", stream(json!({"allow_atomic": true})));
+    js.put_refused("s.a", &batch("one", 2, &[COMMIT]), "", INCOMPLETE);
+}
+
+#[test]
+fn a_batch_that_was_acknowledged_survives_a_crash_and_an_open_one_does_not() {
+    let mut server = fulmar_tests::Server::builder()
+        .configuration("jetstream { sync_interval: always }")
+        .jetstream()
+        .restartable()
+        .start();
+    let mut js = server.jetstream();
+    js.stream(stream(json!({"allow_atomic": true, "storage": "file"})));
+    check_accepted(&mut js, "s.a", &batch("open", 1, &[]), "");
+    for number in 1..10 {
+        check_accepted(&mut js, "s.a", &batch("done", number, &[]), number.to_string());
+    }
+    js.publish_with("s.a", &batch("done", 10, &[COMMIT, ("Nats-Msg-Id", "last")]), "10");
+    server.restart();
+    let mut js = server.jetstream();
+    assert_contains(&js.state("S"), &json!({"messages": 10, "last_seq": 10}));
+    assert_eq!(js.put("s.a", &[("Nats-Msg-Id", "last")], "")["duplicate"], true);
+    js.put_refused("s.a", &batch("open", 2, &[COMMIT]), "", INCOMPLETE);
+}
+
 const COMMIT: (&str, &str) = ("Nats-Batch-Commit", "1");
 
 /// The headers of a message of a batch.
@@ -314,7 +506,12 @@ fn batch<'a>(id: &'a str, number: u64, more: &[(&'a str, &'a str)]) -> Vec<(&'a 
 
 /// A message of a batch that is not the last is answered with nothing.
 #[track_caller]
-fn check_accepted(js: &mut JetStream, subject: &str, headers: &[(&str, &str)], payload: &str) {
+fn check_accepted(
+    js: &mut JetStream,
+    subject: &str,
+    headers: &[(&str, &str)],
+    payload: impl AsRef<[u8]>,
+) {
     let answer = js.request(subject, headers, payload);
     assert_eq!((answer.status(), answer.text().as_str()), (None, ""), "{headers:?}");
 }

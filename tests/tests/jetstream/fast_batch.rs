@@ -273,6 +273,144 @@ fn the_stream_must_allow_it() {
 }
 
 #[test]
+fn a_message_that_came_before_ends_the_batch() {
+    let (_server, mut js) = start_batched();
+    let batch = Batch::new(&mut js, "one", 10, "ok");
+    batch.send(&mut js, 1, START);
+    batch.send(&mut js, 2, APPEND);
+    batch.answer(&mut js);
+    batch.send(&mut js, 2, APPEND);
+    batch.check_answer(&mut js, r#"{"type":"gap","last_seq":3,"seq":2}"#);
+    batch.check_answer(&mut js, r#"{"stream":"S","seq":2,"batch":"one","count":2}"#);
+    batch.send(&mut js, 3, APPEND);
+    batch.check_refused(&mut js, UNKNOWN);
+}
+
+#[test]
+fn a_ping_finds_a_gap() {
+    let (_server, mut js) = start_batched();
+    for (gap, expected) in [
+        ("ok", r#"{"type":"ack","seq":0,"msgs":10}"#),
+        ("fail", r#"{"stream":"S","seq":2,"batch":"fail","count":1}"#),
+    ] {
+        let batch = Batch::new(&mut js, gap, 10, gap);
+        batch.send(&mut js, 1, START);
+        batch.answer(&mut js);
+        batch.send(&mut js, 3, PING);
+        batch.check_answer(&mut js, r#"{"type":"gap","last_seq":2,"seq":4}"#);
+        batch.check_answer(&mut js, expected);
+        if gap == "ok" {
+            batch.send(&mut js, 4, COMMIT);
+            batch.check_answer(&mut js, r#"{"stream":"S","seq":2,"batch":"ok","count":4}"#);
+            js.ok("STREAM.DELETE.S", json!({}));
+            js.stream(crate::stream(json!({"allow_batched": true})));
+            js.publish("s.a", "");
+        }
+    }
+}
+
+#[test]
+fn the_first_message_is_refused_like_any_other_when_there_must_be_no_gap() {
+    let (_server, mut js) = start_batched();
+    let wrong = [("Nats-Expected-Stream", "T")];
+    let batch = Batch::new(&mut js, "one", 10, "fail");
+    batch.send_with(&mut js, 1, START, &wrong);
+    batch.check_answer(&mut js, r#"{"type":"ack","seq":0,"msgs":10}"#);
+    batch.check_refused(&mut js, "400 10060 expected stream does not match");
+    batch.send(&mut js, 2, APPEND);
+    batch.check_refused(&mut js, UNKNOWN);
+    let batch = Batch::new(&mut js, "two", 10, "fail");
+    batch.send_with(&mut js, 1, COMMIT, &wrong);
+    batch.check_refused(&mut js, "400 10060 expected stream does not match");
+}
+
+#[test]
+fn a_last_message_that_is_refused_ends_the_batch() {
+    let (_server, mut js) = start_batched();
+    for gap in ["ok", "fail"] {
+        let batch = Batch::new(&mut js, gap, 10, gap);
+        batch.send(&mut js, 1, START);
+        batch.send_with(&mut js, 2, COMMIT, &[("Nats-Expected-Stream", "T")]);
+        batch.answer(&mut js);
+        assert_eq!(batch.answer(&mut js).json()["type"], "err");
+        assert_contains(&batch.answer(&mut js).json(), &json!({"batch": gap, "count": 1}));
+    }
+}
+
+#[test]
+fn a_batch_of_duplicates() {
+    for storage in ["memory", "file"] {
+        let (_server, mut js) = start_with(json!({"allow_batched": true, "storage": storage}));
+        let id = [("Nats-Msg-Id", "same")];
+        js.publish_with("s.a", &id, "");
+        let batch = Batch::new(&mut js, "one", 10, "fail");
+        batch.send_with(&mut js, 1, COMMIT, &id);
+        let duplicate = r#"{"stream":"S","seq":1,"duplicate": true,"batch":"one","count":1}"#;
+        batch.check_answer(&mut js, duplicate);
+        let batch = Batch::new(&mut js, "two", 2, "ok");
+        batch.send_with(&mut js, 1, START, &id);
+        batch.check_answer(&mut js, r#"{"type":"ack","seq":0,"msgs":2}"#);
+        batch.send_with(&mut js, 2, APPEND, &id);
+        batch.check_answer(&mut js, r#"{"type":"ack","seq":2,"msgs":2}"#);
+        batch.send(&mut js, 3, END);
+        batch.check_answer(&mut js, r#"{"stream":"S","seq":0,"batch":"two","count":2}"#);
+        assert_eq!(js.state("S")["messages"], 1);
+    }
+}
+
+#[test]
+fn a_level_that_the_server_does_not_have_ends_the_batch() {
+    let (_server, mut js) = start_batched();
+    let batch = Batch::new(&mut js, "one", 10, "ok");
+    batch.send(&mut js, 1, START);
+    batch.answer(&mut js);
+    batch.send_with(&mut js, 2, APPEND, &[("Nats-Required-Api-Level", "1000")]);
+    batch.check_refused(&mut js, "412 10185 JetStream minimum api level required");
+    batch.send(&mut js, 3, APPEND);
+    batch.check_refused(&mut js, UNKNOWN);
+}
+
+#[test]
+fn expectations_hold() {
+    let (_server, mut js) = start_batched();
+    let batch = Batch::new(&mut js, "one", 10, "ok");
+    batch.send_with(&mut js, 1, START, &[("Nats-Expected-Last-Sequence", "0")]);
+    batch.answer(&mut js);
+    batch.send_with(&mut js, 2, APPEND, &[("Nats-Expected-Last-Sequence", "0")]);
+    let refused = batch.answer(&mut js).json();
+    assert_eq!(fulmar_tests::error(&refused), "400 10071 wrong last sequence: 1");
+    batch.send_with(&mut js, 3, APPEND, &[("Nats-Expected-Last-Subject-Sequence", "1")]);
+    batch.send_with(&mut js, 4, APPEND, &[("Nats-Expected-Last-Msg-Id", "x")]);
+    batch.check_refused(&mut js, "400 10070 wrong last msg ID: ");
+    batch.send(&mut js, 5, COMMIT);
+    batch.check_answer(&mut js, r#"{"stream":"S","seq":3,"batch":"one","count":5}"#);
+}
+
+#[test]
+fn a_batch_is_forgotten_when_nothing_comes() {
+    let server = fulmar_tests::Server::builder()
+        .configuration(
+            "jetstream { limits { batch { timeout: \"250ms\", max_inflight_per_stream: 1 } } }",
+        )
+        .jetstream()
+        .start();
+    let mut js = server.jetstream();
+    js.stream(crate::stream(json!({"allow_batched": true})));
+    let one = Batch::new(&mut js, "one", 10, "ok");
+    one.send(&mut js, 1, START);
+    one.answer(&mut js);
+    let two = Batch::new(&mut js, "two", 10, "ok");
+    two.send(&mut js, 1, START);
+    two.check_refused(&mut js, "429 10211 batch publish too many inflight");
+    fulmar_tests::eventually("room for another batch", || {
+        two.send(&mut js, 1, START);
+        two.answer(&mut js).json()["type"] == "ack"
+    });
+    one.send(&mut js, 2, APPEND);
+    one.check_refused(&mut js, UNKNOWN);
+}
+
+#[test]
 fn batches_beside_each_other_share_what_may_be_on_the_way() {
     let (_server, mut js) = start_batched();
     let one = Batch::new(&mut js, "one", 10, "ok");

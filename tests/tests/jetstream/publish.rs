@@ -357,3 +357,22 @@ fn sequences_have_no_gaps_after_refusals() {
         assert_eq!(js.publish("s.a", ""), number);
     }
 }
+
+#[test]
+fn duplicates_are_answered_though_nothing_is_written() {
+    let (_server, mut js) = start_with(json!({"storage": "file"}));
+    js.publish_with("s.a", &[("Nats-Msg-Id", "one")], "");
+    for _ in 0..3 {
+        let answer = js.request("s.a", &[("Nats-Msg-Id", "one")], "");
+        assert_eq!(answer.text(), r#"{"stream":"S","seq":1,"duplicate": true}"#);
+    }
+}
+
+#[test]
+fn large_messages_follow_each_other() {
+    let (_server, mut js) = start_with(json!({"storage": "file"}));
+    let payload = "x".repeat(512 << 10);
+    for sequence in 1..=20 {
+        assert_eq!(js.publish("s.a", &payload), sequence);
+    }
+}

@@ -149,6 +149,7 @@ fn max_bytes_ends_before_the_message_that_is_too_much() {
     assert_eq!(end.header("Nats-Pending-Bytes").as_deref(), Some("100"));
     let end = check_end(&mut js, json!({"batch": 10, "max_bytes": 1_000}), 1, status);
     assert_eq!(end.header("Nats-Pending-Messages").as_deref(), Some("9"));
+    check_pending(&mut js, 1);
     check_end(&mut js, json!({"batch": 10, "max_bytes": 10_000, "no_wait": true}), 1, NO_MESSAGES);
 }
 

@@ -418,32 +418,46 @@ impl Shard {
         if self.last_acked == Some(id) {
             self.last_acked = None;
         }
-        self.release_unwanted(now, entry.stream, &entry.consumer.settings().filters);
+        if self.streams[entry.stream as usize].stream.config.retention == RetentionPolicy::Interest
+        {
+            self.release_unwanted(now, entry.stream);
+        }
     }
 
-    /// What only an ended consumer or copy wanted leaves a stream that keeps what somebody wants.
-    pub(super) fn release_unwanted(&mut self, now: Now, id: u32, filters: &Filters) {
-        if self.streams[id as usize].stream.config.retention != RetentionPolicy::Interest {
-            return;
-        }
+    /// What neither a consumer nor a copy waits for leaves a stream that keeps what somebody wants:
+    /// after a consumer or a copy ended, after the retention changed, and after a restart that
+    /// found an acknowledgement and not what came of it.
+    pub(super) fn release_unwanted(&mut self, now: Now, id: u32) {
+        let is_work_queue = match self.streams[id as usize].stream.config.retention {
+            RetentionPolicy::Limits => return,
+            RetentionPolicy::WorkQueue => true,
+            RetentionPolicy::Interest => false,
+        };
         let held = self.held(id);
         let Self { streams, consumers, .. } = self;
         let entry = &mut streams[id as usize];
         let store = entry.stream.store();
         let mut gone = Vec::new();
-        let mut next = store.next_matching(filters, 0);
+        let mut next = store.next_from(0);
         while let Some(sequence) = next {
-            let is_wanted = store.subject_of(sequence).is_some_and(|subject| {
-                held.holds(sequence, subject)
-                    || entry
-                        .consumers
-                        .values()
-                        .any(|other| consumers[*other as usize].consumer.wants(sequence, subject))
+            let subject = store.subject_of(sequence).unwrap_or_default();
+            let mut matching = entry.consumers.values().filter_map(|other| {
+                let consumer = &consumers[*other as usize].consumer;
+                consumer
+                    .settings()
+                    .filters
+                    .matches(subject)
+                    .then(|| consumer.wants(sequence, subject))
             });
-            if !is_wanted {
+            // A work queue keeps what has no consumer yet.
+            let is_unwanted = match matching.next() {
+                None => !is_work_queue,
+                Some(first) => !first && !matching.any(|wants| wants),
+            };
+            if is_unwanted && !held.holds(sequence, subject) {
                 gone.push(sequence);
             }
-            next = store.next_matching(filters, sequence + 1);
+            next = store.next_from(sequence + 1);
         }
         if gone.is_empty() {
             return;

@@ -119,15 +119,15 @@ impl Shard {
         });
     }
 
-    /// What a stream copies: from which streams that are there, and what of them.
-    pub(super) fn copied_from(&self, id: u32) -> Vec<(u32, Filters)> {
+    /// The streams that are there and that a stream copies from.
+    pub(super) fn copied_from(&self, id: u32) -> Vec<u32> {
         let stream = &self.streams[id as usize].stream;
         let by_name = &self.accounts[stream.account as usize].by_name;
         stream
             .origins
             .iter()
             .filter(|origin| self.options.reaches(origin.source()))
-            .filter_map(|origin| Some((*by_name.get(origin.name())?, origin.filters().clone())))
+            .filter_map(|origin| by_name.get(origin.name()).copied())
             .collect()
     }
 

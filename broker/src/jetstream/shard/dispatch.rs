@@ -126,24 +126,60 @@ impl Shard {
         match self.slots.get(slot as usize) {
             Some(Slot::Stream(id)) => {
                 let id = *id;
-                let Some(entry) = self.streams.get_mut(id as usize) else { return };
-                let incoming = Incoming {
-                    subject: arrival.subject,
-                    reply: arrival.reply,
-                    headers: arrival.headers,
-                    payload: arrival.payload,
-                };
-                let StreamEntry { stream, consumers: of_stream, .. } = &mut **entry;
-                let account = &self.accounts[stream.account as usize];
-                let is_wanted = is_wanted(&self.consumers, of_stream, account, &stream.name);
-                stream.handle_publish(now, &incoming, is_wanted, &mut self.post);
-                self.mark_stream(id);
+                self.publish_to(now, id, arrival);
             }
             Some(Slot::Ack) => self.handle_ack(now, arrival),
             Some(Slot::FlowControl) => self.handle_flow_control(now, arrival),
             Some(Slot::Api) => self.handle_request(now, arrival),
             None => {}
         }
+    }
+
+    /// A message for a stream came: it is taken in, or waits behind others until there is room.
+    fn publish_to(&mut self, now: Now, id: u32, arrival: &Arrival<'_>) {
+        let Some(entry) = self.streams.get(id as usize) else { return };
+        if entry.stalled.is_empty() && self.offer(now, id, arrival) {
+            return;
+        }
+        let (messages_max, bytes_max) =
+            (self.options.buffered_messages_max, self.options.buffered_bytes_max);
+        let StreamEntry { stream, stalled, .. } = &mut *self.streams[id as usize];
+        if !stalled.push(arrival, messages_max, bytes_max) {
+            stream.refuse_for_now(arrival.reply, &mut self.post);
+        }
+        self.mark_stream(id);
+    }
+
+    /// Takes in what waited for room, as far as there is room now.
+    pub(super) fn publish_stalled(&mut self, now: Now, id: u32) {
+        while let Some(message) = self.streams[id as usize].stalled.pop() {
+            if !self.offer(now, id, &message.arrival()) {
+                self.streams[id as usize].stalled.put_back(message);
+                return;
+            }
+        }
+    }
+
+    /// Offers a message to a stream. False: there is no room yet.
+    fn offer(&mut self, now: Now, id: u32, arrival: &Arrival<'_>) -> bool {
+        let incoming = Incoming {
+            subject: arrival.subject,
+            reply: arrival.reply,
+            headers: arrival.headers,
+            payload: arrival.payload,
+        };
+        let StreamEntry { stream, consumers: of_stream, .. } = &mut *self.streams[id as usize];
+        let account = &self.accounts[stream.account as usize];
+        let name = stream.name.clone();
+        let is_wanted = is_wanted(&self.consumers, of_stream, account, &name);
+        let is_taken = stream.handle_publish(now, &incoming, is_wanted, &mut self.post);
+        if stream.has_batch_news() {
+            self.follow_batches(now, id);
+        }
+        if is_taken {
+            self.mark_stream(id);
+        }
+        is_taken
     }
 
     /// Notes that a stream has something to commit.

@@ -20,6 +20,7 @@ mod message_requests;
 mod open;
 mod requests;
 mod sink;
+mod stalled;
 mod stream_requests;
 mod streams;
 
@@ -35,12 +36,13 @@ use self::copying::CopiedBy;
 use self::dispatch::Slot;
 pub use self::jobs::ShardMail;
 pub use self::open::OpenError;
+use self::stalled::Stalled;
 use super::consumer_log::ConsumerLog;
 use super::disk::AnyDisk;
 use super::limits::Room;
 use super::post::Post;
 use super::store_root::StoreRoot;
-use super::stream::Stream;
+use super::stream::{BatchRoom, Stream};
 use super::time::{NEVER_NS, Now};
 use super::writer::Writer;
 use crate::config::JetStreamOptions;
@@ -59,6 +61,8 @@ pub struct Shard {
     options: JetStreamOptions,
     /// What all streams together may take.
     room: Room,
+    /// What the batches of all streams may take.
+    batch_room: Arc<BatchRoom>,
     root: Option<StoreRoot>,
     /// What the shard's subscriptions are for.
     slots: Slab<Slot>,
@@ -115,6 +119,8 @@ struct StreamEntry {
     slots: Option<Slots<AnyDisk>>,
     /// Its consumers on the disk; none in memory and before the first durable one.
     consumer_log: Option<ConsumerLog>,
+    /// Messages that wait for room in the log.
+    stalled: Stalled,
     is_dirty: bool,
     /// It may have something to copy.
     is_copy_due: bool,

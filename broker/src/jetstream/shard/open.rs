@@ -18,7 +18,7 @@ use super::super::error::{self, ApiError};
 use super::super::limits::Room;
 use super::super::post::Post;
 use super::super::store_root::{StoreError, StoreRoot, StreamPlace};
-use super::super::stream::{Durability, Stream, View};
+use super::super::stream::{BatchRoom, Durability, Stream, View};
 use super::super::stream_config::{StorageType, StreamConfig};
 use super::super::time::{NEVER_NS, Now};
 use super::super::writer::Writer;
@@ -87,6 +87,7 @@ impl Shard {
                     .file_bytes_max
                     .unwrap_or_else(|| capacity::file_bytes(&options.directory())),
             },
+            batch_room: Arc::new(BatchRoom::new(&options)),
             options,
             root: Some(root),
             slots: Slab::new(),
@@ -108,8 +109,10 @@ impl Shard {
         };
         for (account, one) in shared.accounts.iter().enumerate() {
             let account = u32::try_from(account).expect("there are few accounts");
+            let (mut complete, mut are_all_there) = (Vec::new(), true);
             for place in places.iter().filter(|place| place.account == one.name) {
-                if let Err(error) = shard.open_found(now, account, place) {
+                if let Err(error) = shard.open_found(now, account, place, &mut complete) {
+                    are_all_there = false;
                     tracing::error!(
                         "stream {} of account {} cannot be opened: {error}; its files are left as \
                          they are",
@@ -117,6 +120,10 @@ impl Shard {
                         place.account
                     );
                 }
+            }
+            // Not if a stream is missing: what it copies must stay.
+            for id in complete.into_iter().filter(|_| are_all_there) {
+                shard.release_unwanted(now, id);
             }
             shard.subscribe_to_requests(account);
         }
@@ -132,7 +139,14 @@ impl Shard {
         Ok(shard)
     }
 
-    fn open_found(&mut self, now: Now, account: u32, place: &StreamPlace) -> Result<(), String> {
+    /// Opens a stream. It is added to `complete` if all of its consumers are there too.
+    fn open_found(
+        &mut self,
+        now: Now,
+        account: u32,
+        place: &StreamPlace,
+        complete: &mut Vec<u32>,
+    ) -> Result<(), String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let root = self.root.as_ref().ok_or("there is no store directory")?;
         let directory = root.stream(&place.account, &place.name).map_err(|error| text(&error))?;
@@ -168,6 +182,7 @@ impl Shard {
         let id = self.add_stream(stream, Some(slots));
         if directory.has_consumers() {
             let found = self.open_consumer_log(id).map_err(|error| text(&error))?;
+            let mut are_all_there = true;
             for (name, recovered) in found {
                 if let Err(error) = self.restore_consumer(now, id, &name, &recovered) {
                     tracing::error!(
@@ -175,7 +190,12 @@ impl Shard {
                          says of it is left as it is",
                         place.name
                     );
+                    are_all_there = false;
                 }
+            }
+            // Not if a consumer is missing: what it wants must stay.
+            if are_all_there {
+                complete.push(id);
             }
         }
         self.subscribe_stream(id);
@@ -327,8 +347,9 @@ impl Shard {
         Ok(())
     }
 
-    fn add_stream(&mut self, stream: Stream, slots: Option<Slots<AnyDisk>>) -> u32 {
+    fn add_stream(&mut self, mut stream: Stream, slots: Option<Slots<AnyDisk>>) -> u32 {
         let (account, name) = (stream.account, stream.name.clone());
+        stream.set_batch_room(&self.batch_room);
         let generation = self.generation();
         let entry = StreamEntry {
             stream,
@@ -337,6 +358,7 @@ impl Shard {
             consumers: std::collections::BTreeMap::new(),
             slots,
             consumer_log: None,
+            stalled: super::Stalled::default(),
             is_dirty: false,
             is_copy_due: false,
             is_in_background: false,

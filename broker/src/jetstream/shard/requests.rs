@@ -38,10 +38,19 @@ impl Shard {
             None => arrival.subject,
         };
         let Some(operation) = Operation::parse(subject) else { return };
-        let account = &mut self.accounts[arrival.account as usize];
-        account.api_total += 1;
         let headers = PublishHeaders::read(arrival.headers);
         let answer = match headers.required_api_level {
+            Some(level)
+                if metadata::is_level_refused(level)
+                    && matches!(
+                        operation,
+                        Operation::ConsumerNext(..) | Operation::DirectGet { .. }
+                    ) =>
+            {
+                let headers = b"NATS/1.0 412 Required Api Level\r\n\r\n";
+                let reply = arrival.reply.unwrap_or_default();
+                return self.send_status(arrival.account, reply, headers);
+            }
             Some(level) if metadata::is_level_refused(level) => {
                 Answer::Json(response::refused(operation, error::REQUIRED_API_LEVEL))
             }
@@ -53,6 +62,7 @@ impl Shard {
                 }
             },
         };
+        self.accounts[arrival.account as usize].api_total += 1;
         if let Answer::Json(answer) = answer {
             self.audit(now, arrival, &answer);
             if let Some(reply) = arrival.reply {

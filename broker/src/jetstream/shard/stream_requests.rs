@@ -354,11 +354,12 @@ impl Shard {
         entry.stream.update(config);
         entry.stream.limit_all_subjects();
         self.follow_origins(id);
-        for (origin, filters) in copied {
-            self.release_unwanted(now, origin, &filters);
+        for origin in copied {
+            self.release_unwanted(now, origin);
         }
         self.subscribe_stream(id);
         self.settle(now, id);
+        self.release_unwanted(now, id);
         self.tell_consumers_of_purge(now, id);
         self.mark_stream(id);
         let event = AdvisoryEvent::StreamAction { stream: &name, action: Action::Modify };
@@ -394,8 +395,8 @@ impl Shard {
         for copier in copiers.map_or_else(Vec::new, CopiedBy::streams) {
             self.mark_copier(copier);
         }
-        for (origin, filters) in copied {
-            self.release_unwanted(now, origin, &filters);
+        for origin in copied {
+            self.release_unwanted(now, origin);
         }
         let event = AdvisoryEvent::StreamAction { stream: &name, action: Action::Delete };
         self.advise(now, account, &event);

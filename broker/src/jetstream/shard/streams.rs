@@ -1,6 +1,7 @@
 //! What a shard does with its streams beside their messages: commits, timers, making and deleting.
 
-use super::super::stream::Durability;
+use super::super::advisory::Event as AdvisoryEvent;
+use super::super::stream::{Abandoned, Durability};
 use super::super::time::{NEVER_NS, Now};
 use super::copying::is_wanted;
 use super::jobs::{Commit, ShardMail, StreamId, TidyUp};
@@ -19,6 +20,9 @@ impl Shard {
                     let stream = StreamId { id, generation: entry.generation };
                     if let Some(job) = entry.stream.take_commit(true) {
                         self.writer.give(Box::new(Commit { stream, job, is_notes: false }));
+                    } else if entry.stream.begin_empty_commit() {
+                        // Repetitions of what is on the disk already: there is nothing to wait for.
+                        self.settle(now, id);
                     }
                 }
                 Durability::Relaxed | Durability::Memory => {
@@ -30,6 +34,7 @@ impl Shard {
                         self.sync_later(now, id);
                     }
                     self.settle(now, id);
+                    self.publish_stalled(now, id);
                 }
             }
             self.tidy_up(id);
@@ -54,6 +59,7 @@ impl Shard {
                     );
                 }
                 self.settle(now, id);
+                self.publish_stalled(now, id);
                 if self.streams[id as usize].stream.needs_commit() {
                     self.mark_stream(id);
                 }
@@ -72,6 +78,7 @@ impl Shard {
                 } else {
                     self.tidy_up(id);
                 }
+                self.publish_stalled(now, id);
             }
             ShardMail::Removed => {}
         }
@@ -114,6 +121,8 @@ impl Shard {
             entry.commit_at_ns = NEVER_NS;
             self.mark_stream(id);
         }
+        self.streams[id as usize].stream.expire_batches(now);
+        self.follow_batches(now, id);
         let entry = &mut self.streams[id as usize];
         if entry.note_at_ns <= now.monotonic_ns {
             self.commit_notes(id);
@@ -121,10 +130,26 @@ impl Shard {
         self.settle(now, id);
     }
 
+    /// Tells of batches that were given up, and has the timer look when the next may be.
+    pub(super) fn follow_batches(&mut self, now: Now, id: u32) {
+        let stream = &mut self.streams[id as usize].stream;
+        let (account, name) = (stream.account, stream.name.clone());
+        let (abandoned, look_ns) = (stream.take_abandoned(), stream.batch_look_ns());
+        for Abandoned { id, reason } in abandoned {
+            let batch = &String::from_utf8_lossy(&id);
+            let event = AdvisoryEvent::BatchAbandoned { stream: &name, batch, reason };
+            self.advise(now, account, &event);
+        }
+        if look_ns != NEVER_NS {
+            self.look_at_stream(id, look_ns);
+        }
+    }
+
     /// Has the timer look when the oldest message is too old.
     fn watch_expiry(&mut self, now: Now, id: u32) {
         let entry = &self.streams[id as usize];
         let mut at_ns = entry.sync_at_ns.min(entry.note_at_ns).min(entry.commit_at_ns);
+        at_ns = at_ns.min(entry.stream.batch_look_ns());
         if let Some(unix_ns) = entry.stream.next_time() {
             // Not more often than that, or a stream of many small messages would do nothing else.
             at_ns = at_ns.min(now.monotonic_of(unix_ns).max(now.monotonic_ns + EXPIRY_STEP_NS));

@@ -27,14 +27,7 @@ impl Stream {
         increment: &BigInt,
     ) -> Result<Changed, ApiError> {
         let mut counter = self.counter_of(subject)?;
-        counter.add(increment);
-        let mut block = HeaderBlock::new(headers);
-        counter.write_headers(None, &mut block);
-        Ok(Changed {
-            headers: block.finish(),
-            payload: Some(counter.payload()),
-            extra: format!(",\"val\":\"{}\"", counter.total()).into_bytes(),
-        })
+        Ok(Changed::by_counting(&mut counter, headers, increment))
     }
 
     /// Counts what came from a source, and answers with the headers and the payload to be stored.
@@ -58,7 +51,12 @@ impl Stream {
         Ok((block.finish(), counter.payload()))
     }
 
-    fn counter_of(&self, subject: &[u8]) -> Result<Counter, ApiError> {
+    /// The counter of a subject, by its last message.
+    ///
+    /// # Errors
+    ///
+    /// [`error::MESSAGE_COUNTER_BROKEN`]: that is no counter, or cannot be read.
+    pub(super) fn counter_of(&self, subject: &[u8]) -> Result<Counter, ApiError> {
         let Some(last) = self.store.last_of(subject) else { return Ok(Counter::default()) };
         match self.store.read_accepted(last) {
             Ok(Some(record)) => Counter::read(Headers::new(record.headers()), record.payload()),
@@ -67,6 +65,20 @@ impl Stream {
                 tracing::error!("stream {}: {error}", self.name);
                 Err(error::MESSAGE_COUNTER_BROKEN)
             }
+        }
+    }
+}
+
+impl Changed {
+    /// What is stored for a message that adds to `counter`.
+    pub(super) fn by_counting(counter: &mut Counter, headers: &[u8], increment: &BigInt) -> Self {
+        counter.add(increment);
+        let mut block = HeaderBlock::new(headers);
+        counter.write_headers(None, &mut block);
+        Self {
+            headers: block.finish(),
+            payload: Some(counter.payload()),
+            extra: format!(",\"val\":\"{}\"", counter.total()).into_bytes(),
         }
     }
 }

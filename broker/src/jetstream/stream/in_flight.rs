@@ -16,6 +16,11 @@ pub enum Kind {
     Skipped,
     /// It is the same as the message with this sequence.
     Duplicate,
+    /// It is in the log for the sake of its batch, and goes at once: no consumer is interested.
+    Unwanted,
+    /// No message: what is to be told when the promise holds for all before it. The whole answer
+    /// is in `extra`.
+    Answer,
 }
 
 impl Kind {
@@ -38,6 +43,13 @@ pub struct Entry<'a> {
     pub reply: &'a [u8],
     /// What its answer says behind the sequence, for instance the value of a counter.
     pub extra: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    /// What is to be told when the promise holds for all before it.
+    pub fn answer(reply: &'a [u8], payload: &'a [u8]) -> Self {
+        Self { sequence: 0, kind: Kind::Answer, subject: b"", reply, extra: payload }
+    }
 }
 
 #[derive(Debug)]

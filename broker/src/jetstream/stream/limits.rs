@@ -105,7 +105,7 @@ impl Stream {
     }
 
     /// Takes one message away, and tells whether it is gone.
-    fn remove(&mut self, sequence: u64, removed: &mut Removed) -> bool {
+    pub(super) fn remove(&mut self, sequence: u64, removed: &mut Removed) -> bool {
         let Some(subject) = self.store.subject_of(sequence).map(<[u8]>::to_vec) else {
             return true;
         };

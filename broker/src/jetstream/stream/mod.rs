@@ -15,8 +15,11 @@
 //! Whatever deletes an older message because of a newer one (limits, rollups) happens when the
 //! newer one may be shown, not when it is accepted: in between a reader would find neither.
 
+mod atomic_batch;
+mod batches;
 mod counters;
 mod dedupe;
+mod fast_batch;
 mod get;
 mod in_flight;
 mod limits;
@@ -25,6 +28,7 @@ mod publish;
 mod publish_headers;
 mod republish;
 mod schedules;
+mod staged;
 #[cfg(test)]
 mod tests;
 mod ttl;
@@ -34,6 +38,8 @@ use std::sync::Arc;
 
 use fulmar_storage::{CommitDone, CommitJob, Error, Store};
 
+use self::batches::Batches;
+pub use self::batches::{Abandoned, BatchRoom};
 use self::dedupe::Dedupe;
 pub use self::get::BatchPlace;
 use self::in_flight::{Entry, InFlight, Kind};
@@ -94,6 +100,7 @@ pub struct Stream {
     republish: Option<Republish>,
     ends: Ends,
     plans: Plans,
+    batches: Batches,
     /// Scratch for answers.
     scratch: Vec<u8>,
 }
@@ -178,6 +185,7 @@ impl Stream {
             republish: None,
             ends: Ends::default(),
             plans: Plans::default(),
+            batches: Batches::default(),
             scratch: Vec::new(),
             store,
             config,
@@ -248,6 +256,7 @@ impl Stream {
         self.republish = republish::of_config(&self.config);
         let last_sequence = self.store.last_sequence();
         self.origins.follow(self.config.mirror.as_ref(), &self.config.sources, last_sequence);
+        self.forget_batches();
     }
 
     /// Writes and syncs everything, and notes that nothing is missing behind it.
@@ -305,6 +314,21 @@ impl Stream {
         Ok(())
     }
 
+    /// Makes what was accepted ready to be settled if none of it is in the log. False: a commit is
+    /// under way, or there is nothing.
+    pub fn begin_empty_commit(&mut self) -> bool {
+        if self.store.is_finished() {
+            // Nobody knows what is on the disk.
+            self.open.clear();
+        }
+        if self.is_committing || self.open.is_empty() {
+            return false;
+        }
+        self.begin_commit();
+        self.is_committing = false;
+        true
+    }
+
     fn begin_commit(&mut self) {
         debug_assert!(self.committing.is_empty(), "the last commit was handled");
         std::mem::swap(&mut self.open, &mut self.committing);
@@ -356,7 +380,10 @@ impl Stream {
                     self.remove_older_of(entry.subject, entry.sequence, &mut removed);
                 }
                 Kind::RollupAll => self.remove_older(entry.sequence, &mut removed),
-                Kind::Skipped | Kind::Duplicate => {}
+                Kind::Unwanted => {
+                    self.remove(entry.sequence, &mut removed);
+                }
+                Kind::Skipped | Kind::Duplicate | Kind::Answer => {}
             }
         }
         self.limit_all(now, &mut removed);
@@ -382,15 +409,19 @@ impl Stream {
             return;
         }
         self.scratch.clear();
-        self.scratch.extend_from_slice(&self.ack_head);
-        let mut digits = itoa::Buffer::new();
-        self.scratch.extend_from_slice(digits.format(entry.sequence).as_bytes());
-        if entry.kind == Kind::Duplicate {
-            // The space is nats-server's.
-            self.scratch.extend_from_slice(b",\"duplicate\": true");
+        if entry.kind == Kind::Answer {
+            self.scratch.extend_from_slice(entry.extra);
+        } else {
+            self.scratch.extend_from_slice(&self.ack_head);
+            let mut digits = itoa::Buffer::new();
+            self.scratch.extend_from_slice(digits.format(entry.sequence).as_bytes());
+            if entry.kind == Kind::Duplicate {
+                // The space is nats-server's.
+                self.scratch.extend_from_slice(b",\"duplicate\": true");
+            }
+            self.scratch.extend_from_slice(entry.extra);
+            self.scratch.push(b'}');
         }
-        self.scratch.extend_from_slice(entry.extra);
-        self.scratch.push(b'}');
         post.send(&Outgoing {
             account: self.account,
             consumer: NO_CONSUMER,

@@ -326,7 +326,11 @@ impl Origin {
             seq: last.map_or(0, |last| last.sequence),
             active,
             error: self.error.clone(),
-            filter_subject: self.source.filter_subject.clone(),
+            // As nats-server has it, a mirror tells of its filter when it has found its origin.
+            filter_subject: match self.is_mirror && self.link.is_none() && active < 0 {
+                true => String::new(),
+                false => self.source.filter_subject.clone(),
+            },
             subject_transforms: self.source.subject_transforms.clone(),
         }
     }

@@ -5,8 +5,10 @@ use fulmar_storage::{Error, Filters, Message};
 use num_bigint::BigInt;
 
 use super::Stream;
+use super::batches::Part;
 use super::in_flight::{Entry, Kind};
 use super::publish_headers::{PublishHeaders, number};
+use crate::jetstream::batch_reply::FastPart;
 use crate::jetstream::counter;
 use crate::jetstream::error::{self, ApiError};
 use crate::jetstream::header_block::HeaderBlock;
@@ -18,7 +20,7 @@ use crate::jetstream::stream_config::{DiscardPolicy, RetentionPolicy};
 use crate::jetstream::time::Now;
 
 /// The most bytes of headers.
-const HEADERS_BYTES_MAX: usize = 65_535;
+pub(super) const HEADERS_BYTES_MAX: usize = 65_535;
 
 /// A message that came to a stream.
 #[derive(Clone, Copy, Debug)]
@@ -35,16 +37,16 @@ pub struct Incoming<'a> {
 
 /// What a message wants beside being stored.
 #[derive(Debug, Default)]
-struct Wishes<'a> {
-    ttl: Option<MessageTtl>,
-    increment: Option<BigInt>,
-    plan: Published<'a>,
+pub(super) struct Wishes<'a> {
+    pub(super) ttl: Option<MessageTtl>,
+    pub(super) increment: Option<BigInt>,
+    pub(super) plan: Published<'a>,
 }
 
 /// A message that was taken in.
-struct Taken {
-    sequence: u64,
-    kind: Kind,
+pub(super) struct Taken {
+    pub(super) sequence: u64,
+    pub(super) kind: Kind,
     /// What its PubAck says behind the sequence.
     extra: Vec<u8>,
 }
@@ -74,20 +76,37 @@ impl From<ApiError> for Refusal {
 
 impl Stream {
     /// A message came on one of the stream's subjects. `is_wanted` says whether a consumer is
-    /// interested in a subject.
+    /// interested in a subject. Returns false, and nothing has happened, if the log has no room
+    /// before a job comes back: then the message is to come again.
     pub fn handle_publish(
         &mut self,
         now: Now,
         incoming: &Incoming<'_>,
-        is_wanted: impl FnOnce(&[u8]) -> bool,
+        is_wanted: impl Fn(&[u8]) -> bool,
         post: &mut Post,
-    ) {
+    ) -> bool {
         let random = post.random();
         let reply = incoming.reply.filter(|_| !self.config.no_ack).unwrap_or_default();
         let transformed =
             self.subject_transform.as_ref().and_then(|one| one.apply(incoming.subject, random));
         let subject = transformed.as_deref().unwrap_or(incoming.subject);
         let headers = PublishHeaders::read(incoming.headers);
+        if headers.batch_id.is_some() || incoming.reply.is_some_and(FastPart::is_meant) {
+            match self.part_of(incoming) {
+                Ok(Some(Part::Atomic(part))) => {
+                    return self
+                        .handle_atomic_part(now, &part, subject, incoming, &is_wanted, post);
+                }
+                Ok(Some(Part::Fast(part))) => {
+                    return self.handle_fast_part(now, &part, subject, incoming, &is_wanted, post);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    self.refuse(reply, &error, post);
+                    return true;
+                }
+            }
+        }
         let mut wishes = Wishes::default();
         match self.check(now, subject, incoming, &headers, &mut wishes).and_then(|kind| {
             self.take_in(now, subject, incoming, &headers, wishes, kind, is_wanted)
@@ -100,8 +119,16 @@ impl Stream {
                 let kind = Kind::Duplicate;
                 self.open.push(&Entry { sequence, kind, subject, reply, extra: b"" });
             }
+            Err(Refusal::Error(error)) if error == error::STREAM_TOO_MANY_REQUESTS => return false,
             Err(Refusal::Error(error)) => self.refuse(reply, &error, post),
         }
+        true
+    }
+
+    /// Tells a publisher that more messages wait than may.
+    pub fn refuse_for_now(&mut self, reply: Option<&[u8]>, post: &mut Post) {
+        let reply = reply.filter(|_| !self.config.no_ack).unwrap_or_default();
+        self.refuse(reply, &error::STREAM_TOO_MANY_REQUESTS, post);
     }
 
     /// Stores a message of the stream's own, which is not checked: markers, and what plans
@@ -199,12 +226,7 @@ impl Stream {
             {
                 return Err(Refusal::Duplicate(sequence));
             }
-            if let Some(id) = headers.expected_last_message_id
-                && id != self.dedupe.last()
-            {
-                let last = String::from_utf8_lossy(self.dedupe.last()).into_owned();
-                return Err(error::stream_wrong_last_msg_id(&last).into());
-            }
+            self.check_expected_last_id(headers)?;
             if let Some(rollup) = headers.rollup {
                 kind = self.check_rollup(rollup)?;
             }
@@ -232,7 +254,7 @@ impl Stream {
         Ok(kind)
     }
 
-    fn check_expected_subject_sequence(
+    pub(super) fn check_expected_subject_sequence(
         &self,
         subject: &[u8],
         headers: &PublishHeaders<'_>,
@@ -259,7 +281,20 @@ impl Stream {
         Err(error::stream_wrong_last_sequence(last).into())
     }
 
-    fn check_rollup(&self, rollup: &[u8]) -> Result<Kind, Refusal> {
+    pub(super) fn check_expected_last_id(
+        &self,
+        headers: &PublishHeaders<'_>,
+    ) -> Result<(), Refusal> {
+        match headers.expected_last_message_id {
+            Some(id) if id != self.dedupe.last() => {
+                let last = String::from_utf8_lossy(self.dedupe.last());
+                Err(error::stream_wrong_last_msg_id(&*last).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn check_rollup(&self, rollup: &[u8]) -> Result<Kind, Refusal> {
         if !self.config.allow_rollup_hdrs || self.config.deny_purge {
             return Err(error::stream_rollup_failed("rollup not permitted").into());
         }
@@ -307,7 +342,7 @@ impl Stream {
 
     /// Gives a message its sequence and puts it into the log.
     #[expect(clippy::too_many_arguments, reason = "what the checks found, and no more")]
-    fn take_in(
+    pub(super) fn take_in(
         &mut self,
         now: Now,
         subject: &[u8],
@@ -341,12 +376,7 @@ impl Stream {
             self.last_unix_ns = timestamp_ns;
             taken.sequence = sequences.start;
             taken.extra = changed.map_or_else(Vec::new, |changed| changed.extra);
-            if let Some(ttl) = wishes.ttl {
-                self.note_ttl(taken.sequence, ttl, timestamp_ns);
-            }
-            if self.config.allow_msg_schedules {
-                self.note_plan(taken.sequence, &wishes.plan);
-            }
+            self.note_wishes(taken.sequence, &wishes, timestamp_ns);
         }
         match headers.message_id {
             Some(id) => self.dedupe.add(id, taken.sequence, now.unix_ns),
@@ -355,8 +385,18 @@ impl Stream {
         Ok(taken)
     }
 
+    /// Notes when a message that was stored ends, and what it means for plans.
+    pub(super) fn note_wishes(&mut self, sequence: u64, wishes: &Wishes<'_>, stored_ns: i64) {
+        if let Some(ttl) = wishes.ttl {
+            self.note_ttl(sequence, ttl, stored_ns);
+        }
+        if self.config.allow_msg_schedules {
+            self.note_plan(sequence, &wishes.plan);
+        }
+    }
+
     /// What is stored in place of a message, by what it wants. `None`: it is stored as it is.
-    fn change(
+    pub(super) fn change(
         &self,
         subject: &[u8],
         headers: &[u8],

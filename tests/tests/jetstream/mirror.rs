@@ -153,6 +153,44 @@ fn the_origin_may_come_later() {
 }
 
 #[test]
+fn an_origin_that_is_not_there_is_told_as_an_error() {
+    let (_server, mut js) = start_with(json!({"name": "T", "subjects": ["t.>"]}));
+    js.stream(mirror(json!({}), json!({})));
+    let error = json!({"code": 404, "err_code": 10059, "description": "stream not found"});
+    eventually("the error", || js.stream_info("M")["mirror"]["error"] == error);
+    assert_eq!(js.stream_info("M")["mirror"]["active"], -1);
+}
+
+#[test]
+fn a_mirror_begins_with_the_first_message_of_its_origin() {
+    let (_server, mut js) = start_filled(json!({}));
+    js.ok("STREAM.PURGE.S", json!({"seq": 4}));
+    for (mirrored, first) in
+        [(json!({"filter_subject": "s.none"}), 4), (json!({"opt_start_seq": 100}), 100)]
+    {
+        js.stream(mirror(mirrored, json!({})));
+        eventually("an empty mirror", || js.state("M")["first_seq"] == first);
+        assert_contains(&js.state("M"), &json!({"messages": 0, "last_seq": first - 1}));
+        js.ok("STREAM.DELETE.M", "");
+    }
+}
+
+#[test]
+fn an_origin_by_interest_keeps_what_its_mirror_wants() {
+    let (_server, mut js) = start_with(json!({"retention": "interest"}));
+    js.stream(mirror(json!({"filter_subject": "s.a"}), json!({})));
+    eventually("the mirror to be there", || {
+        js.stream_info("M")["mirror"]["active"].as_i64() >= Some(0)
+    });
+    js.publish("s.a", "1");
+    js.publish("s.b", "2");
+    js.publish("s.a", "3");
+    wait_for_sequence(&mut js, 3);
+    check_stored(&mut js, &[(1, "s.a"), (3, "s.a")]);
+    eventually("an empty origin", || js.state("S")["messages"] == 0);
+}
+
+#[test]
 fn a_mirror_can_be_promoted() {
     let (_server, mut js) = start_filled(json!({}));
     js.stream(mirror(json!({}), json!({})));

@@ -193,6 +193,57 @@ fn a_work_queue_is_emptied_by_the_one_who_collects() {
 }
 
 #[test]
+fn a_work_queue_keeps_what_one_of_two_has_not_collected() {
+    let (_server, mut js) = start();
+    js.stream(stream(json!({"name": "A", "subjects": ["a.>"], "retention": "workqueue"})));
+    js.stream(collecting(json!([{"name": "A"}]), json!({})));
+    let full = json!({"name": "T", "discard": "new", "max_msgs": 1});
+    js.stream(collecting(json!([{"name": "A"}]), full));
+    js.publish("a.x", "a1");
+    js.publish("a.x", "a2");
+    wait_for_messages(&mut js, 2);
+    eventually("one message in the full stream", || js.state("T")["messages"] == 1);
+    // What does not fit there is left.
+    assert_ne!(js.state("A")["messages"], 0);
+    js.ok("STREAM.PURGE.T", "");
+    eventually("it to be copied", || js.state("T")["last_seq"] == 2);
+    eventually("an empty work queue", || js.state("A")["messages"] == 0);
+    assert_eq!(stored(&mut js), ["a1", "a2"]);
+}
+
+#[test]
+fn ids_are_remembered_if_a_window_says_so() {
+    let (_server, mut js) = start();
+    js.stream(stream(json!({"name": "A", "subjects": ["a.>"], "duplicate_window": 0})));
+    js.stream(stream(json!({"name": "B", "subjects": ["b.>"]})));
+    for subject in ["a.x", "b.x"] {
+        js.publish_with(subject, &[("Nats-Msg-Id", "one")], "same");
+        js.publish(subject, "other");
+    }
+    let sources = json!([{"name": "A"}, {"name": "B"}]);
+    js.stream(collecting(sources.clone(), json!({})));
+    wait_for_messages(&mut js, 4);
+    js.ok("STREAM.DELETE.S", "");
+    js.stream(collecting(sources, json!({"duplicate_window": 60 * crate::SECOND})));
+    wait_for_messages(&mut js, 3);
+}
+
+#[test]
+fn a_rollup_is_one_only_where_it_is_allowed() {
+    let (_server, mut js) = start();
+    let origin = json!({"name": "A", "subjects": ["a.>"], "allow_rollup_hdrs": true});
+    js.stream(stream(origin));
+    js.stream(collecting(json!([{"name": "A"}]), json!({})));
+    let allowed = json!({"name": "T", "allow_rollup_hdrs": true});
+    js.stream(collecting(json!([{"name": "A"}]), allowed));
+    js.publish("a.x", "1");
+    wait_for_messages(&mut js, 1);
+    js.publish_with("a.x", &[("Nats-Rollup", "sub")], "2");
+    wait_for_messages(&mut js, 2);
+    eventually("the rollup", || js.state("T")["last_seq"] == 2 && js.state("T")["messages"] == 1);
+}
+
+#[test]
 fn clients_cannot_say_where_a_message_is_from() {
     let (_server, mut js) = start_filled();
     js.put_refused(

@@ -212,7 +212,10 @@ impl Shard {
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
         let sequence = request::reset(arrival.payload)?;
-        let id = self.consumer_id(arrival.account, stream, consumer)?;
+        let Ok(id) = self.consumer_id(arrival.account, stream, consumer) else {
+            // As nats-server: nobody answers for what is not there.
+            return Ok(Answer::Elsewhere);
+        };
         let reset_seq = self
             .with_consumer(now, id, |consumer, view, _| consumer.reset(sequence, view))
             .map_err(error::consumer_invalid_reset)?;

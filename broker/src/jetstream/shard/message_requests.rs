@@ -75,6 +75,12 @@ impl Shard {
         if stream.config.deny_delete {
             return Err(error::stream_msg_delete_failed("message delete not permitted"));
         }
+        if request.sequence == 0 {
+            return Err(error::stream_msg_delete_failed("no message found"));
+        }
+        if request.sequence > stream.store().last_sequence() {
+            return Err(error::stream_msg_delete_failed("stream store EOF"));
+        }
         if !stream
             .delete(request.sequence, !request.no_erase)
             .map_err(|error| error::stream_msg_delete_failed(&error))?

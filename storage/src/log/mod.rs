@@ -183,8 +183,7 @@ impl<D: Disk> Log<D> {
         if is_new {
             next_sequence = options.first_sequence;
         }
-        let mut mark =
-            recovered.leave_segment || recovered.cut || !recovered.dropped.is_empty();
+        let mut mark = recovered.leave_segment || recovered.cut || !recovered.dropped.is_empty();
         let boot = disk.boot();
         if let Promise::Written { unsynced_sequences_max } = options.promise
             && !report.closed

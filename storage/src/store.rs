@@ -28,7 +28,6 @@ pub struct Store<D: Disk> {
     log: Log<D>,
     index: SubjectIndex,
     sizes: Sizes,
-    last_timestamp_ns: i64,
 }
 
 /// How large a message counts: as in nats-server, so that limits in bytes mean the same.
@@ -49,8 +48,7 @@ impl<D: Disk> Store<D> {
         let sizes = if disk.is_memory() { Sizes::Memory } else { Sizes::File };
         let mut builder = Builder::new(sizes);
         let (log, recovery) = Log::open_with(disk, options, &mut builder)?;
-        let last_timestamp_ns = builder.last_timestamp_ns;
-        let store = Self { log, index: builder.finish(), sizes, last_timestamp_ns };
+        let store = Self { log, index: builder.finish(), sizes };
         store.check();
         Ok((store, recovery))
     }
@@ -216,12 +214,6 @@ impl<D: Disk> Store<D> {
     /// How far writing and syncing have come.
     pub fn watermarks(&self) -> Watermarks {
         self.log.watermarks()
-    }
-
-    /// The latest time of the messages that opening read one by one, deleted or not, in nanoseconds
-    /// since 1970: those of the last segments. 0 if there were none.
-    pub fn last_timestamp_ns(&self) -> i64 {
-        self.last_timestamp_ns
     }
 
     /// How many messages there are.
@@ -456,8 +448,6 @@ struct Builder {
     /// Messages that are not in the index yet, because many at once are quicker.
     waiting: Vec<Waiting>,
     subjects: Vec<u8>,
-    /// Of the messages that were read, deleted or not.
-    last_timestamp_ns: i64,
 }
 
 struct Waiting {
@@ -471,7 +461,7 @@ const WAITING_MAX: usize = 256;
 impl Builder {
     fn new(sizes: Sizes) -> Self {
         let (waiting, subjects) = (Vec::with_capacity(WAITING_MAX), Vec::new());
-        Self { index: SubjectIndex::new(), sizes, waiting, subjects, last_timestamp_ns: 0 }
+        Self { index: SubjectIndex::new(), sizes, waiting, subjects }
     }
 
     fn add(&mut self, sequence: u64, subject: &[u8], headers_bytes: usize, payload_bytes: usize) {
@@ -502,8 +492,7 @@ impl Builder {
 
 impl Visitor for Builder {
     fn message(&mut self, message: Visited<'_>) {
-        let Visited { sequence, subject, headers_bytes, payload_bytes, timestamp_ns } = message;
-        self.last_timestamp_ns = self.last_timestamp_ns.max(timestamp_ns);
+        let Visited { sequence, subject, headers_bytes, payload_bytes, .. } = message;
         self.add(sequence, subject, headers_bytes as usize, payload_bytes as usize);
     }
 

@@ -187,7 +187,7 @@ impl Stream {
         };
         let last = stream.store.previous_from(stream.store.last_sequence());
         let last_ns = last.and_then(|last| stream.timestamp_of(last)).unwrap_or(0);
-        stream.last_unix_ns = last_ns.max(stream.store.last_timestamp_ns());
+        stream.last_unix_ns = last_ns;
         stream.follow_config();
         stream
     }

@@ -407,6 +407,7 @@ impl Stream {
     /// The stream as it is without messages.
     fn info(&self) -> StreamInfo {
         let source = |source: &StreamSource| StreamSourceInfo {
+            seq: 0,
             name: source.name.clone(),
             external: source.external.clone(),
             lag: 0,

@@ -257,6 +257,9 @@ pub struct StreamSourceInfo {
     pub external: Option<ExternalStream>,
     /// Messages that are not copied yet.
     pub lag: u64,
+    /// The last message that came from a source; nats-server tells it since 2.15.
+    #[serde(skip_serializing_if = "is_zero_u64")]
+    pub seq: u64,
     /// Nanoseconds since it was last heard of; -1 is never.
     pub active: i64,
     /// Why nothing is copied.

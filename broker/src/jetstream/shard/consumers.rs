@@ -208,6 +208,10 @@ impl Shard {
 
     /// Messages that a consumer is done with leave a stream that keeps what somebody wants.
     fn release(&mut self, now: Now, stream_id: u32, by: u32, sequences: &[u64]) {
+        if self.streams[stream_id as usize].stream.config.retention == RetentionPolicy::Limits {
+            return;
+        }
+        let held = self.held(stream_id);
         let Self { streams, consumers, .. } = self;
         let entry = &mut streams[stream_id as usize];
         let mut gone: Vec<u64> = match entry.stream.config.retention {
@@ -225,6 +229,11 @@ impl Shard {
                 sequences.iter().copied().filter(|sequence| !is_wanted(*sequence)).collect()
             }
         };
+        // What is still to be copied stays until then.
+        let store = entry.stream.store();
+        gone.retain(|sequence| {
+            store.subject_of(*sequence).is_none_or(|subject| !held.holds(*sequence, subject))
+        });
         if gone.is_empty() {
             return;
         }
@@ -415,17 +424,18 @@ impl Shard {
         }
     }
 
-    /// What no consumer waits for leaves a stream that keeps what somebody wants: after a consumer
-    /// ended, after the retention changed, and after a restart that found an acknowledgement and
-    /// not what came of it.
+    /// What neither a consumer nor a copy waits for leaves a stream that keeps what somebody wants:
+    /// after a consumer or a copy ended, after the retention changed, and after a restart that
+    /// found an acknowledgement and not what came of it.
     pub(super) fn release_unwanted(&mut self, now: Now, id: u32) {
-        let Self { streams, consumers, .. } = self;
-        let entry = &mut streams[id as usize];
-        let is_work_queue = match entry.stream.config.retention {
+        let is_work_queue = match self.streams[id as usize].stream.config.retention {
             RetentionPolicy::Limits => return,
             RetentionPolicy::WorkQueue => true,
             RetentionPolicy::Interest => false,
         };
+        let held = self.held(id);
+        let Self { streams, consumers, .. } = self;
+        let entry = &mut streams[id as usize];
         let store = entry.stream.store();
         let mut gone = Vec::new();
         let mut next = store.next_from(0);
@@ -444,7 +454,7 @@ impl Shard {
                 None => !is_work_queue,
                 Some(first) => !first && !matching.any(|wants| wants),
             };
-            if is_unwanted {
+            if is_unwanted && !held.holds(sequence, subject) {
                 gone.push(sequence);
             }
             next = store.next_from(sequence + 1);

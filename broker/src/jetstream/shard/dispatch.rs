@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::super::post::Loopback;
 use super::super::stream::Incoming;
 use super::super::time::Now;
+use super::copying::is_wanted;
 use super::{Shard, StreamEntry};
 use crate::mesh::mail::Batch;
 
@@ -168,12 +169,9 @@ impl Shard {
             payload: arrival.payload,
         };
         let StreamEntry { stream, consumers: of_stream, .. } = &mut *self.streams[id as usize];
-        let consumers = &self.consumers;
-        let is_wanted = |subject: &[u8]| {
-            of_stream
-                .values()
-                .any(|id| consumers[*id as usize].consumer.settings().filters.matches(subject))
-        };
+        let account = &self.accounts[stream.account as usize];
+        let name = stream.name.clone();
+        let is_wanted = is_wanted(&self.consumers, of_stream, account, &name);
         let is_taken = stream.handle_publish(now, &incoming, is_wanted, &mut self.post);
         if stream.has_batch_news() {
             self.follow_batches(now, id);

@@ -108,7 +108,8 @@ impl Shard {
             .by_name
             .get(name)
             .copied()
-            .filter(|id| self.streams[*id as usize].stream.config.allow_direct);
+            .filter(|id| self.streams[*id as usize].stream.config.allow_direct)
+            .or_else(|| self.direct_mirror_of(account, name));
         let Some(id) = id else {
             // As if nobody listened: that is what a client of a stream without it hears.
             let mut headers = b"NATS/1.0 503\r\nNats-Subject: ".to_vec();

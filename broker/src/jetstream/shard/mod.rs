@@ -13,6 +13,7 @@
 
 mod consumer_requests;
 mod consumers;
+mod copying;
 mod dispatch;
 mod jobs;
 mod message_requests;
@@ -31,6 +32,7 @@ use fulmar_storage::Slots;
 use slab::Slab;
 
 use self::consumers::ConsumerEntry;
+use self::copying::CopiedBy;
 use self::dispatch::Slot;
 pub use self::jobs::ShardMail;
 pub use self::open::OpenError;
@@ -75,6 +77,8 @@ pub struct Shard {
     dirty_streams: Vec<u32>,
     /// Consumers that may have something to deliver, in turn.
     dirty_consumers: std::collections::VecDeque<u32>,
+    /// Streams that may have something to copy, in turn.
+    dirty_copiers: std::collections::VecDeque<u32>,
     /// Consumers that may have something to note.
     noted_consumers: Vec<u32>,
     /// The consumer that the last acknowledgement was for.
@@ -98,6 +102,8 @@ enum Who {
 #[derive(Default)]
 struct Account {
     by_name: BTreeMap<Arc<str>, u32>,
+    /// Who copies from the streams of a name, whether there is one or not.
+    copied_by: BTreeMap<Arc<str>, CopiedBy>,
     api_total: u64,
     api_errors: u64,
 }
@@ -116,6 +122,8 @@ struct StreamEntry {
     /// Messages that wait for room in the log.
     stalled: Stalled,
     is_dirty: bool,
+    /// It may have something to copy.
+    is_copy_due: bool,
     is_in_background: bool,
     /// Notes came while the last ones were on their way, and somebody waits for them.
     is_note_wanted: bool,
@@ -153,6 +161,7 @@ impl Shard {
             let Some(message) = self.post.take_loopback() else { break };
             self.handle_loopback(now, &message);
         }
+        self.copy_streams(now);
         self.commit_streams(now);
         self.deliver(now);
         self.note_consumers(now);
@@ -164,6 +173,7 @@ impl Shard {
         if self.post.has_loopback()
             || !self.dirty_consumers.is_empty()
             || !self.dirty_streams.is_empty()
+            || !self.dirty_copiers.is_empty()
         {
             return 0;
         }

@@ -98,6 +98,7 @@ impl Shard {
             now,
             dirty_streams: Vec::new(),
             dirty_consumers: std::collections::VecDeque::new(),
+            dirty_copiers: std::collections::VecDeque::new(),
             noted_consumers: Vec::new(),
             last_acked: None,
             looks: std::collections::BinaryHeap::new(),
@@ -108,8 +109,10 @@ impl Shard {
         };
         for (account, one) in shared.accounts.iter().enumerate() {
             let account = u32::try_from(account).expect("there are few accounts");
+            let (mut complete, mut are_all_there) = (Vec::new(), true);
             for place in places.iter().filter(|place| place.account == one.name) {
-                if let Err(error) = shard.open_found(now, account, place) {
+                if let Err(error) = shard.open_found(now, account, place, &mut complete) {
+                    are_all_there = false;
                     tracing::error!(
                         "stream {} of account {} cannot be opened: {error}; its files are left as \
                          they are",
@@ -117,6 +120,10 @@ impl Shard {
                         place.account
                     );
                 }
+            }
+            // Not if a stream is missing: what it copies must stay.
+            for id in complete.into_iter().filter(|_| are_all_there) {
+                shard.release_unwanted(now, id);
             }
             shard.subscribe_to_requests(account);
         }
@@ -132,7 +139,14 @@ impl Shard {
         Ok(shard)
     }
 
-    fn open_found(&mut self, now: Now, account: u32, place: &StreamPlace) -> Result<(), String> {
+    /// Opens a stream. It is added to `complete` if all of its consumers are there too.
+    fn open_found(
+        &mut self,
+        now: Now,
+        account: u32,
+        place: &StreamPlace,
+        complete: &mut Vec<u32>,
+    ) -> Result<(), String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let root = self.root.as_ref().ok_or("there is no store directory")?;
         let directory = root.stream(&place.account, &place.name).map_err(|error| text(&error))?;
@@ -181,7 +195,7 @@ impl Shard {
             }
             // Not if a consumer is missing: what it wants must stay.
             if are_all_there {
-                self.release_unwanted(now, id);
+                complete.push(id);
             }
         }
         self.subscribe_stream(id);
@@ -345,6 +359,7 @@ impl Shard {
             consumer_log: None,
             stalled: super::Stalled::default(),
             is_dirty: false,
+            is_copy_due: false,
             is_in_background: false,
             is_note_wanted: false,
             look_at_ns: NEVER_NS,
@@ -355,6 +370,7 @@ impl Shard {
         let id =
             u32::try_from(self.streams.insert(Box::new(entry))).expect("memory ends before that");
         self.accounts[account as usize].by_name.insert(name, id);
+        self.follow_origins(id);
         id
     }
 

@@ -16,6 +16,7 @@ use super::super::response::{
 use super::super::stream_config::{Site, StorageType, StreamConfig};
 use super::super::time::Now;
 use super::super::timestamp::Timestamp;
+use super::copying::CopiedBy;
 use super::dispatch::Arrival;
 use super::requests::Answer;
 use super::{Shard, StreamEntry};
@@ -239,7 +240,10 @@ impl Shard {
     /// A stream as answers show it.
     pub(super) fn describe_stream(&self, now: Now, id: u32) -> StreamInfo {
         let entry = &self.streams[id as usize];
+        let (mirror, sources) = self.describe_origins(now, id);
         StreamInfo {
+            mirror,
+            sources,
             config: entry.stream.config.shown(),
             created: Timestamp::from_unix_ns(entry.stream.created_unix_ns),
             state: state_of(entry),
@@ -344,10 +348,15 @@ impl Shard {
     /// Gives a stream another configuration, which was checked.
     fn change_stream(&mut self, now: Now, id: u32, config: StreamConfig) -> Result<(), ApiError> {
         self.write_config(id, &config).map_err(|error| error::stream_update(&error))?;
+        let copied = self.copied_from(id);
         let entry = &mut self.streams[id as usize];
         let (account, name) = (entry.stream.account, entry.stream.name.clone());
         entry.stream.update(config);
         entry.stream.limit_all_subjects();
+        self.follow_origins(id);
+        for origin in copied {
+            self.release_unwanted(now, origin);
+        }
         self.subscribe_stream(id);
         self.settle(now, id);
         self.release_unwanted(now, id);
@@ -375,11 +384,20 @@ impl Shard {
         for consumer in consumers {
             self.drop_consumer(now, consumer);
         }
+        let copied = self.copied_from(id);
         let entry = self.streams.remove(id as usize);
         for (place, filter) in &entry.subscriptions {
             self.unsubscribe(account, *place, filter);
         }
+        self.forget_origins(account, id);
         self.accounts[account as usize].by_name.remove(&name);
+        let copiers = self.accounts[account as usize].copied_by.get(&name);
+        for copier in copiers.map_or_else(Vec::new, CopiedBy::streams) {
+            self.mark_copier(copier);
+        }
+        for origin in copied {
+            self.release_unwanted(now, origin);
+        }
         let event = AdvisoryEvent::StreamAction { stream: &name, action: Action::Delete };
         self.advise(now, account, &event);
         Ok(())
@@ -415,20 +433,31 @@ pub(super) fn state_of(entry: &StreamEntry) -> StreamState {
             Timestamp::from_unix_ns(record.timestamp_ns())
         })
     };
-    let messages = store.messages();
+    // What may not be shown yet is not counted either: whoever is told of it would ask for it.
+    let (mut messages, mut bytes) = (store.messages(), store.bytes());
+    let visible = entry.stream.visible_sequence();
+    let mut hidden = store.next_from(visible + 1);
+    let last_seq = if hidden.is_some() { visible } else { store.last_sequence() };
+    while let Some(sequence) = hidden {
+        messages -= 1;
+        bytes -= store.index().bytes_of(sequence).map_or(0, u64::from);
+        hidden = store.next_from(sequence + 1);
+    }
+    let first_seq = match messages {
+        0 if last_seq == 0 => 0,
+        0 => last_seq + 1,
+        _ => store.first_sequence(),
+    };
+    let deleted = if messages == 0 { 0 } else { last_seq + 1 - first_seq - messages };
     StreamState {
         messages,
-        bytes: store.bytes(),
-        first_seq: store.first_sequence(),
-        first_ts: if messages == 0 {
-            Timestamp::default()
-        } else {
-            time_of(store.first_sequence())
-        },
-        last_seq: store.last_sequence(),
+        bytes,
+        first_seq,
+        first_ts: if messages == 0 { Timestamp::default() } else { time_of(first_seq) },
+        last_seq,
         last_ts: entry.stream.last_time(),
         num_subjects: store.subject_count() as u64,
-        num_deleted: store.deleted_count(),
+        num_deleted: deleted,
         consumer_count: entry.consumers.len() as u64,
         ..StreamState::default()
     }

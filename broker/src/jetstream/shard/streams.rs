@@ -3,6 +3,7 @@
 use super::super::advisory::Event as AdvisoryEvent;
 use super::super::stream::{Abandoned, Durability};
 use super::super::time::{NEVER_NS, Now};
+use super::copying::is_wanted;
 use super::jobs::{Commit, ShardMail, StreamId, TidyUp};
 use super::{Shard, StreamEntry};
 use crate::config::SyncPolicy;
@@ -85,14 +86,11 @@ impl Shard {
 
     /// Does what a commit brought about.
     pub(super) fn settle(&mut self, now: Now, id: u32) {
-        let Self { streams, consumers, post, .. } = self;
+        let Self { streams, consumers, accounts, post, .. } = self;
         let StreamEntry { stream, consumers: of_stream, .. } = &mut *streams[id as usize];
-        let is_wanted = |subject: &[u8]| {
-            of_stream
-                .values()
-                .any(|id| consumers[*id as usize].consumer.settings().filters.matches(subject))
-        };
-        let visible = stream.settle(now, &is_wanted, post);
+        let account = &accounts[stream.account as usize];
+        let name = stream.name.clone();
+        let visible = stream.settle(now, &is_wanted(consumers, of_stream, account, &name), post);
         if stream.needs_commit() {
             // Markers, and what plans publish.
             self.mark_stream(id);
@@ -101,6 +99,10 @@ impl Shard {
             self.commit_later(now, id);
         }
         self.tell_consumers(now, id, &visible);
+        if !visible.sequences.is_empty() {
+            self.mark_copiers_of(id);
+        }
+        self.mark_copier(id);
         self.watch_expiry(now, id);
     }
 

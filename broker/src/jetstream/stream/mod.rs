@@ -23,6 +23,7 @@ mod fast_batch;
 mod get;
 mod in_flight;
 mod limits;
+mod origin;
 mod publish;
 mod publish_headers;
 mod republish;
@@ -42,6 +43,7 @@ pub use self::batches::{Abandoned, BatchRoom};
 use self::dedupe::Dedupe;
 pub use self::get::BatchPlace;
 use self::in_flight::{Entry, InFlight, Kind};
+pub use self::origin::{CopyBudget, CopyEnd, Origin, Origins};
 pub use self::publish::Incoming;
 pub use self::publish_headers::PublishHeaders;
 use self::schedules::Plans;
@@ -79,6 +81,8 @@ pub struct Stream {
     pub created_unix_ns: i64,
     /// When a PubAck may go out.
     pub durability: Durability,
+    /// The streams it copies from.
+    pub origins: Origins,
     store: Store<AnyDisk>,
     dedupe: Dedupe,
     /// Accepted since the last commit began.
@@ -169,6 +173,7 @@ impl Stream {
             account,
             created_unix_ns,
             durability,
+            origins: Origins::default(),
             dedupe: Dedupe::default(),
             open: InFlight::default(),
             committing: InFlight::default(),
@@ -251,6 +256,8 @@ impl Stream {
             SubjectTransform::new(&transform.source, &transform.destination).ok()
         });
         self.republish = republish::of_config(&self.config);
+        let last_sequence = self.store.last_sequence();
+        self.origins.follow(self.config.mirror.as_ref(), &self.config.sources, last_sequence);
         self.forget_batches();
     }
 

@@ -309,7 +309,11 @@ impl Stream {
     }
 
     /// Whether a stream that refuses what does not fit has room for a message.
-    fn check_room(&self, subject: &[u8], incoming: &Incoming<'_>) -> Result<(), Refusal> {
+    pub(super) fn check_room(
+        &self,
+        subject: &[u8],
+        incoming: &Incoming<'_>,
+    ) -> Result<(), Refusal> {
         let config = &self.config;
         let per_subject_max =
             u64::try_from(config.max_msgs_per_subject).ok().filter(|max| *max > 0);

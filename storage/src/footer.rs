@@ -20,7 +20,7 @@ use crate::segment::Segment;
 
 const MAGIC: [u8; 8] = *b"FULMARIX";
 const FORMAT: u32 = 1;
-const MARKER_LENGTH: usize = 176;
+const MARKER_LENGTH: usize = 192;
 const MARKERS_AT: usize = 136;
 const FIXED_BYTES: usize = MARKERS_AT + 2 * MARKER_LENGTH;
 const RUN_BYTES: usize = 12;

@@ -31,7 +31,7 @@
 //! let record = store.read(2)?.expect("it was just found");
 //! assert_eq!(record.subject(), b"orders.2");
 //!
-//! store.delete(1)?;
+//! store.delete(1, false)?;
 //! assert_eq!((store.messages(), store.first_sequence(), store.last_of(b"orders.1")), (1, 2, None));
 //! store.close()?; // What was deleted is durable, too.
 //! # Ok::<(), Box<dyn std::error::Error>>(())

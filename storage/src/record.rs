@@ -16,7 +16,7 @@ pub const MESSAGE_BYTES_MIN: u64 = 48;
 pub const SUBJECT_BYTES_MAX: usize = u16::MAX as usize;
 
 /// Bytes of a marker, aligned.
-pub const MARKER_BYTES: u64 = 176;
+pub const MARKER_BYTES: u64 = 192;
 
 /// No log comes to this sequence: it may start at 2^63, and 2^62 messages do not fit a disk.
 const SEQUENCE_MAX: u64 = (1 << 63) + (1 << 62);
@@ -24,7 +24,7 @@ const SEQUENCE_MAX: u64 = (1 << 63) + (1 << 62);
 /// The format that this crate writes, and the only one that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-const MARKER_BODY_BYTES: usize = 136;
+const MARKER_BODY_BYTES: usize = 152;
 const MARKER_MAGIC: [u8; 8] = *b"FULMARLG";
 const MARKER_FLAG_START: u32 = 1;
 const MARKER_FLAG_CLOSED: u32 = 2;
@@ -282,6 +282,10 @@ pub(crate) struct Marker {
     /// of the segment before was not known to be synced. Zero: the segment was begun otherwise.
     pub(crate) unsure_segment: u64,
     pub(crate) unsure_bytes: u64,
+    /// Then, deletions from this place to the end of the segment before do not count: something
+    /// before them was not finished. Zero: all of them count.
+    pub(crate) doubtful_segment: u64,
+    pub(crate) doubtful_bytes: u64,
     /// Everything before this place was synced when the marker was made.
     pub(crate) durable_segment: u64,
     pub(crate) durable_bytes: u64,
@@ -335,7 +339,9 @@ impl Marker {
         body[96..104].copy_from_slice(&self.replaced_end.to_le_bytes());
         body[104..112].copy_from_slice(&self.applied_segment.to_le_bytes());
         body[112..116].copy_from_slice(&self.replaced_chain.to_le_bytes());
-        body[120..136].copy_from_slice(&self.boot.to_le_bytes());
+        body[120..128].copy_from_slice(&self.doubtful_segment.to_le_bytes());
+        body[128..136].copy_from_slice(&self.doubtful_bytes.to_le_bytes());
+        body[136..152].copy_from_slice(&self.boot.to_le_bytes());
         encode(out, seed, offset, frame, &[], &[], &body)
     }
 
@@ -358,7 +364,9 @@ impl Marker {
             unsure_bytes: u64_at(body, 56),
             durable_segment: u64_at(body, 64),
             durable_bytes: u64_at(body, 72),
-            boot: u128::from_le_bytes(*body[120..].first_chunk()?),
+            doubtful_segment: u64_at(body, 120),
+            doubtful_bytes: u64_at(body, 128),
+            boot: u128::from_le_bytes(*body[136..].first_chunk()?),
             erased_segment: u64_at(body, 80),
             erased_bytes: u64_at(body, 88),
             replaced_end: u64_at(body, 96),
@@ -489,6 +497,8 @@ mod tests {
             previous_end: 4,
             unsure_segment: 5,
             unsure_bytes: 6,
+            doubtful_segment: 15,
+            doubtful_bytes: 16,
             durable_segment: 7,
             durable_bytes: 8,
             boot: 9 << 64,

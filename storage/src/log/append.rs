@@ -231,16 +231,28 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// Appends the marker that recovery wants before anything else, and makes it durable: what it
-    /// says about sequences must not be forgotten when they are used.
+    /// Appends what recovery wants before anything else, and makes it durable: what it says about
+    /// sequences, and about messages that do not count, must not be forgotten when the log goes on.
     pub(super) fn settle_recovery(&mut self) -> Result<(), Error> {
         let Some(mark) = self.recovery_mark else { return Ok(()) };
-        if mark.leave_segment || self.end + MARKER_BYTES > self.active().file.bytes() {
-            self.prepare_spare(0, 0, 0)?;
+        let leave_segment =
+            mark.leave_segment || self.end + MARKER_BYTES > self.active().file.bytes();
+        let dropped = std::mem::take(&mut self.dropped);
+        self.wait_for_dropped(dropped);
+        let prepared = if leave_segment {
+            let bytes = self.planned_deletions().map(|record| record.bytes).sum();
+            self.prepare_spare(0, bytes, 0).map(|_| ())
+        } else {
+            self.prepare_for(std::iter::once(PLANNED_MARKER))
+        };
+        if let Err(error) = prepared {
+            self.dropped = self.no_longer_wait_for_dropped();
+            return Err(error);
+        }
+        if leave_segment {
             self.roll(mark.cut);
         } else {
-            let kind = if mark.cut { MarkerKind::Cut } else { MarkerKind::Interval };
-            self.push_marker(kind);
+            self.push_marker(if mark.cut { MarkerKind::Cut } else { MarkerKind::Interval });
         }
         self.recovery_mark = None;
         self.commit(true)
@@ -380,6 +392,8 @@ impl<D: Disk> Log<D> {
             marker.previous_end = self.end;
             let unsure_from = self.unsure_from.take().unwrap_or_default();
             (marker.unsure_segment, marker.unsure_bytes) = unsure_from;
+            (marker.doubtful_segment, marker.doubtful_bytes) =
+                std::mem::take(&mut self.doubtful_from);
             self.end = 0;
         }
         let frame = Frame {

@@ -86,7 +86,8 @@ impl<D: Disk> Log<D> {
     /// Segments that are worth being compacted, if the deletions in them are durable: a message
     /// is often deleted because another one came, and must stay as long as that one can be lost.
     pub(super) fn take_compact(&mut self) -> Option<Compact<D>> {
-        if self.compacting.under_way.is_some() || self.compaction_failed {
+        let is_settled = self.recovery_mark.is_none();
+        if self.compacting.under_way.is_some() || self.compaction_failed || !is_settled {
             return None;
         }
         if self.compacting.waiting.is_none() && self.is_plan_due() {
@@ -462,10 +463,13 @@ impl Markers {
         let Self { previous, sequence, mut first, .. } = self;
         // What was not known to be synced when the second was begun is before both: there is
         // nothing wrong in the first.
-        let notes =
-            [&first, &next.first].map(|marker| (marker.unsure_segment, marker.unsure_bytes));
-        let noted = notes.into_iter().filter(|(segment, _)| *segment > 0).min();
-        (first.unsure_segment, first.unsure_bytes) = noted.unwrap_or_default();
+        let noted = |of: fn(&Marker) -> (u64, u64)| {
+            [&first, &next.first].map(of).into_iter().filter(|(segment, _)| *segment > 0).min()
+        };
+        let unsure = noted(|marker| (marker.unsure_segment, marker.unsure_bytes));
+        let doubtful = noted(|marker| (marker.doubtful_segment, marker.doubtful_bytes));
+        (first.unsure_segment, first.unsure_bytes) = unsure.unwrap_or_default();
+        (first.doubtful_segment, first.doubtful_bytes) = doubtful.unwrap_or_default();
         Self { previous, sequence, first, ..next }
     }
 }

@@ -109,6 +109,16 @@ impl<D: Disk> Log<D> {
         self.push_notes(&notes);
     }
 
+    /// Has it noted that messages are none. Nothing else waits while a log is not settled.
+    pub(super) fn wait_for_dropped(&mut self, dropped: Vec<Range<u64>>) {
+        debug_assert!(!self.has_deletions());
+        self.waiting.deleted = dropped;
+    }
+
+    pub(super) fn no_longer_wait_for_dropped(&mut self) -> Vec<Range<u64>> {
+        std::mem::take(&mut self.waiting.deleted)
+    }
+
     /// What the deletions that wait take at most.
     pub(super) fn planned_deletions(&self) -> impl Iterator<Item = Planned> + Clone + use<D> {
         let deleted = self.waiting.deleted.len() + usize::from(self.front_place.is_none());

@@ -11,6 +11,7 @@ mod delete;
 mod erase;
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 pub use append::MARKER_INTERVAL_BYTES;
@@ -100,6 +101,10 @@ pub struct Log<D: Disk> {
     /// From which segment and offset on the log was not known to be synced when it was opened,
     /// if something there could not be read: for the first marker of the next segment.
     unsure_from: Option<(u64, u64)>,
+    /// Then, from where on deletions there do not count.
+    doubtful_from: (u64, u64),
+    /// Messages that opening found to be none, and of which the log is to say so.
+    dropped: Vec<Range<u64>>,
     next_sequence: u64,
     /// Messages below are deleted.
     front: u64,
@@ -178,7 +183,7 @@ impl<D: Disk> Log<D> {
         if is_new {
             next_sequence = options.first_sequence;
         }
-        let mut mark = recovered.leave_segment || recovered.cut;
+        let mut mark = recovered.leave_segment || recovered.cut || !recovered.dropped.is_empty();
         let boot = disk.boot();
         if let Promise::Written { unsynced_sequences_max } = options.promise
             && !report.closed
@@ -228,6 +233,8 @@ impl<D: Disk> Log<D> {
             marker_last_at: recovered.marker_last_at,
             // The first segment is number 1, and zero says that there is nothing to note.
             unsure_from: recovered.leave_segment.then_some(recovered.durable.max((1, 0))),
+            doubtful_from: recovered.doubtful_from,
+            dropped: recovered.dropped,
             next_sequence,
             front,
             front_place: Some(place),

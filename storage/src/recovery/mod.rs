@@ -104,8 +104,12 @@ pub(crate) struct Recovered<F> {
     pub(crate) front: u64,
     /// The last segment cannot be gone on with: the log goes on in a new one.
     pub(crate) leave_segment: bool,
+    /// Then, deletions from this segment and offset on do not count; (0, 0): all of them do.
+    pub(crate) doubtful_from: (u64, u64),
     /// The batch at the end is not finished.
     pub(crate) cut: bool,
+    /// Messages that are none, because their batches were not finished, and no deletion says so.
+    pub(crate) dropped: Vec<Range<u64>>,
     /// Messages whose bytes may have to be overwritten still: segment and sequence.
     pub(crate) erasures: Vec<(u64, u64)>,
     /// What is noted to be overwritten before this segment and offset is.
@@ -142,6 +146,7 @@ pub(crate) fn recover<D: Disk, V: Visitor>(
     let boot = disk.boot();
     let mut scan = Scan::new(boot);
     let mut kept = VecDeque::new();
+    used.iter().for_each(|segment| scan.note(segment));
     // How far the last segment goes can only be seen in itself.
     let last_id = used.last().map(|segment| segment.id);
     for mut segment in used {
@@ -195,7 +200,9 @@ pub(crate) fn recover<D: Disk, V: Visitor>(
         next_sequence: scanned.next_sequence,
         front: scanned.front,
         leave_segment: scanned.leave_segment,
+        doubtful_from: scanned.doubtful_from,
         cut: scanned.cut,
+        dropped: scanned.dropped,
         erasures: scanned.erasures,
         erased: scanned.erased,
         boot: scanned.boot,

@@ -35,8 +35,12 @@ pub(super) struct Scanned<F> {
     pub(super) front: u64,
     /// The last segment cannot be gone on with: the log goes on in a new one.
     pub(super) leave_segment: bool,
+    /// Then, deletions from this segment and offset on do not count; (0, 0): all of them do.
+    pub(super) doubtful_from: (u64, u64),
     /// The batch at the end is not finished.
     pub(super) cut: bool,
+    /// Messages that are none, because their batches were not finished, and no deletion says so.
+    pub(super) dropped: Vec<Range<u64>>,
     /// Messages whose bytes may have to be overwritten still: segment and sequence.
     pub(super) erasures: Vec<(u64, u64)>,
     /// What is noted to be overwritten before this segment and offset is.
@@ -101,7 +105,7 @@ struct Batch {
 
 /// A deletion, and where it is noted. A range that starts with 0 moves the front.
 struct Noted {
-    segment: u64,
+    place: (u64, u64),
     /// How much damage was found before it.
     damage_before: usize,
     ranges: Vec<Range<u64>>,
@@ -115,12 +119,19 @@ struct Torn {
     damage: Range<usize>,
 }
 
-/// From a segment and offset to the start of another segment.
+/// What an opening before this one did not know to be synced: from a segment and offset to the
+/// start of another segment.
 #[derive(Clone, Copy)]
 struct Unsure {
     from: (u64, u64),
+    /// Deletions from this segment and offset on do not count, because something before them was
+    /// not finished.
+    doubtful_from: (u64, u64),
     below_segment: u64,
 }
+
+/// A place behind all others.
+const NOWHERE: (u64, u64) = (u64::MAX, u64::MAX);
 
 impl Unsure {
     fn covers(&self, damage: &Damage) -> bool {
@@ -160,6 +171,29 @@ impl Scan {
     /// `boot` is the start of the machine that this is.
     pub(super) fn new(boot: u128) -> Self {
         Self { boot_now: boot, ..Self::default() }
+    }
+
+    /// Takes the note in the first marker of a segment, before what it is about is read.
+    pub(super) fn note<F: DiskFile>(&mut self, segment: &Segment<F>) {
+        let Ok(record) = segment.file.read(0..MARKER_BYTES.min(segment.file.bytes())) else {
+            return;
+        };
+        let marker = Head::parse(segment.seed, 0, &record).ok().and_then(|head| {
+            let body = record.get(HEAD_BYTES..head.bytes as usize)?;
+            let is_whole = head.kind == Kind::Marker && head.body_is_whole(&record);
+            is_whole.then(|| Marker::parse(body)).flatten()
+        });
+        if let Some(marker) = marker.filter(|marker| marker.start && marker.unsure_segment > 0) {
+            let doubtful_from = match marker.doubtful_segment {
+                0 => NOWHERE,
+                segment => (segment, marker.doubtful_bytes),
+            };
+            self.unsure.push(Unsure {
+                from: (marker.unsure_segment, marker.unsure_bytes),
+                doubtful_from,
+                below_segment: segment.identity.first_id,
+            });
+        }
     }
 
     /// Reads a segment from its start.
@@ -244,7 +278,7 @@ impl Scan {
                     if erases {
                         self.erasure((identity.id, start), &ranges);
                     }
-                    self.deletion(identity.id, ranges, erases);
+                    self.deletion((identity.id, start), ranges, erases);
                     deletion_bytes += head.bytes_aligned();
                 }
                 (Kind::Marker, true) => last.marker_at = start,
@@ -261,7 +295,7 @@ impl Scan {
                 }
                 let front = 0..marker.front;
                 if marker.front > self.front {
-                    self.deletion(identity.id, vec![front], false);
+                    self.deletion((identity.id, start), vec![front], false);
                 }
                 self.note_marker(&marker);
                 last.bytes_expected = marker.segment_bytes;
@@ -339,17 +373,18 @@ impl Scan {
         self.damage_at_message = self.report.damage.len();
         self.chain = (!is_compacted).then_some(chain);
         let mut kept = Kept::new(segment.clone(), head.sequence);
-        self.deletion(identity.id, deleted, false);
+        let place = (identity.id, u64::MAX);
+        self.deletion(place, deleted, false);
         for (offset, range) in footer.erased() {
             let ranges = [range];
             self.erasure((identity.id, offset), &ranges);
-            self.deletion(identity.id, ranges.to_vec(), true);
+            self.deletion(place, ranges.to_vec(), true);
             kept.deletion_bytes += MARKER_BYTES;
         }
         let front = footer.front().max(marker.front);
         if front > self.front {
             let front = 0..front;
-            self.deletion(identity.id, vec![front], false);
+            self.deletion(place, vec![front], false);
         }
         self.note_marker(&marker);
         self.report.closed = false;
@@ -406,18 +441,22 @@ impl Scan {
 
     /// The messages of a batch that was not finished are none.
     fn drop_batch(&mut self, batch: Batch) {
-        self.dropped.push(batch.first_sequence..self.expected);
         self.drop_messages(batch.first_sequence..self.expected);
     }
 
     fn drop_messages(&mut self, sequences: Range<u64>) {
+        self.forget(&sequences);
+        self.dropped.push(sequences);
+    }
+
+    /// Nobody misses these messages.
+    fn forget(&mut self, sequences: &Range<u64>) {
         for at in &self.wide {
-            self.report.damage[*at].forget(&sequences);
+            self.report.damage[*at].forget(sequences);
         }
         for at in self.bodies.range(sequences.clone()).map(|(_, at)| *at) {
-            self.report.damage[at].forget(&sequences);
+            self.report.damage[at].forget(sequences);
         }
-        self.deleted.push(sequences);
     }
 
     /// What is overwritten looks damaged. It is not, and nothing else is doubtful for it: that it
@@ -429,8 +468,8 @@ impl Scan {
         }
     }
 
-    fn deletion(&mut self, segment: u64, ranges: Vec<Range<u64>>, erases: bool) {
-        let noted = Noted { segment, damage_before: self.report.damage.len(), ranges, erases };
+    fn deletion(&mut self, place: (u64, u64), ranges: Vec<Range<u64>>, erases: bool) {
+        let noted = Noted { place, damage_before: self.report.damage.len(), ranges, erases };
         if self.is_doubtful(&noted) {
             self.doubtful.push(noted);
         } else {
@@ -443,17 +482,20 @@ impl Scan {
     /// either, and the deletion does not count. So it is with everything behind damage that may be
     /// an unfinished write, as far as that writing went.
     fn is_doubtful(&self, noted: &Noted) -> bool {
-        let damage = &self.report.damage[..noted.damage_before];
-        damage.iter().enumerate().any(|(at, damage)| {
-            if self.named.contains(&at) {
-                return false;
-            }
-            let mut covering = self.unsure.iter().filter(|unsure| unsure.covers(damage)).peekable();
-            if covering.peek().is_some() {
-                covering.any(|unsure| noted.segment < unsure.below_segment)
-            } else {
-                !self.is_known(damage)
-            }
+        let is_noted = |unsure: &Unsure| {
+            unsure.doubtful_from <= noted.place && noted.place.0 < unsure.below_segment
+        };
+        self.unsure.iter().any(is_noted) || self.uncertain(noted.damage_before).next().is_some()
+    }
+
+    /// Of the first damage, as much as asked for, what may be an unfinished write and is not noted
+    /// as such yet.
+    fn uncertain(&self, count: usize) -> impl Iterator<Item = &Damage> {
+        self.report.damage[..count].iter().enumerate().filter_map(|(at, damage)| {
+            let is_explained = self.named.contains(&at)
+                || self.is_known(damage)
+                || self.unsure.iter().any(|unsure| unsure.covers(damage));
+            (!is_explained).then_some(damage)
         })
     }
 
@@ -477,7 +519,8 @@ impl Scan {
             if range.start == 0 {
                 self.front = self.front.max(range.end);
             } else {
-                self.drop_messages(range);
+                self.forget(&range);
+                self.deleted.push(range);
             }
         }
     }
@@ -530,10 +573,6 @@ impl Scan {
             }
             return;
         };
-        if marker.unsure_segment > 0 {
-            let from = (marker.unsure_segment, marker.unsure_bytes);
-            self.unsure.push(Unsure { from, below_segment: id });
-        }
         let is_compacted = previous.identity.generation > 0;
         let end_expected = if is_compacted { previous.bytes_expected } else { marker.previous_end };
         let follows = if is_compacted {
@@ -545,7 +584,8 @@ impl Scan {
         if previous.end < end_expected || is_lost {
             self.damage(previous.id(), previous.end..end_expected, lost, Cause::End);
         } else if previous.end < previous.nonzero_end {
-            self.unsure.push(Unsure { from: (previous.id(), previous.end), below_segment: id });
+            let from = (previous.id(), previous.end);
+            self.unsure.push(Unsure { from, doubtful_from: NOWHERE, below_segment: id });
             let tail = previous.end..aligned(previous.nonzero_end);
             self.damage(previous.id(), tail, lost, Cause::Tail);
         } else if !follows {
@@ -595,6 +635,10 @@ impl Scan {
         let disturbed = self.disturbed();
         // A note of what is not known to be synced goes into the first marker of a new segment, so
         // that the next opening does not take an unfinished write for damage.
+        let doubtful_from = self
+            .uncertain(self.report.damage.len())
+            .map(|damage| (damage.segment, damage.bytes.start))
+            .min();
         let leave_segment = self.settle_damage();
         self.delete_in(&mut kept);
         for kept in &mut kept {
@@ -602,16 +646,8 @@ impl Scan {
             kept.is_plain = !self.ignored.contains(&id)
                 && !disturbed.iter().any(|segments| segments.contains(&id));
         }
-        for dropped in &self.dropped {
-            let at = kept.partition_point(|kept| kept.base_sequence <= dropped.start);
-            for kept in kept.iter_mut().skip(at.saturating_sub(1)) {
-                if kept.base_sequence >= dropped.end {
-                    break;
-                }
-                kept.starts_cut |= dropped.start < kept.base_sequence;
-                kept.dropped.push(dropped.clone());
-            }
-        }
+        let mut dropped = std::mem::take(&mut self.dropped);
+        dropped.retain(|dropped| drop_in(&mut kept, dropped, self.front) > 0);
         let (end, chain) = last.map_or((0, 0), |last| last.joint());
         Scanned {
             erasures: self.not_erased(&kept),
@@ -625,7 +661,9 @@ impl Scan {
             // Without a marker nobody knows; the first sequence there can be is 1.
             front: self.front.max(1),
             leave_segment,
+            doubtful_from: doubtful_from.unwrap_or_default(),
             cut,
+            dropped,
             erased: self.erased,
             boot: self.boot,
         }
@@ -657,6 +695,8 @@ impl Scan {
             let end = covering.map(|unsure| unsure.below_segment).max().unwrap_or(unnoted);
             disturbed.push(damage.segment..end.max(damage.segment + 1));
         }
+        let noted = self.unsure.iter().filter(|unsure| unsure.doubtful_from != NOWHERE);
+        disturbed.extend(noted.map(|unsure| unsure.doubtful_from.0..unsure.below_segment));
         disturbed
     }
 
@@ -664,7 +704,7 @@ impl Scan {
     fn settle_doubtful(&mut self) {
         for noted in std::mem::take(&mut self.doubtful) {
             if self.is_doubtful(&noted) {
-                self.ignored.insert(noted.segment);
+                self.ignored.insert(noted.place.0);
             } else {
                 self.delete(noted);
             }
@@ -703,7 +743,6 @@ impl Scan {
         }
         for Torn { sequences, damage } in std::mem::take(&mut self.torn) {
             if self.report.damage[damage].iter().any(|damage| !damage.synced) {
-                self.dropped.push(sequences.clone());
                 self.drop_messages(sequences);
             }
         }
@@ -731,4 +770,22 @@ impl Scan {
         }
         unnoted
     }
+}
+
+/// Marks the messages of a batch that was not finished, and answers how many there were that
+/// nothing else deletes.
+fn drop_in<F>(kept: &mut VecDeque<Kept<F>>, dropped: &Range<u64>, front: u64) -> u64 {
+    let behind = kept.partition_point(|kept| kept.base_sequence <= dropped.start);
+    let mut messages = 0;
+    for kept in kept.iter_mut().skip(behind.saturating_sub(1)) {
+        if kept.base_sequence >= dropped.end {
+            break;
+        }
+        kept.starts_cut |= dropped.start < kept.base_sequence;
+        kept.dropped.push(dropped.clone());
+        messages += kept.index.count_in(dropped.start.max(front)..dropped.end);
+        let end = kept.end;
+        kept.delete(dropped.clone(), end);
+    }
+    messages
 }

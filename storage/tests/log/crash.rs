@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use fulmar_storage::{Error, Log, Options, Promise, SimulatedDisk};
 
-use crate::support::{Owned, Told, growing, options, read_all, relaxed};
+use crate::support::{Owned, Told, growing, options, read_all};
 
 /// What the world knows.
 #[derive(Default)]
@@ -299,19 +299,32 @@ fn crash_at_every_sync(options: Options, workload_seed: u64) -> u64 {
     unreachable!("the workload ends")
 }
 
+/// Seeds from `first` on: as many as the environment says, for long runs.
+fn seeds(first: u64, count: u64) -> std::ops::Range<u64> {
+    let number = |name| {
+        let text = std::env::var(name).ok();
+        text.map(|text| text.parse::<u64>().expect("it is a number"))
+    };
+    let first = number("FULMAR_CRASH_SEED_FIRST").unwrap_or(first);
+    first..first + number("FULMAR_CRASH_SEEDS").unwrap_or(count)
+}
+
 #[test]
 fn a_crash_at_any_sync_keeps_what_was_promised() {
     let mut crashes = 0;
-    for (seed, options) in [options(), growing()].into_iter().enumerate() {
-        crashes += crash_at_every_sync(options, seed as u64);
+    for seed in seeds(0, 2) {
+        let options = if seed % 2 == 0 { options() } else { growing() };
+        crashes += crash_at_every_sync(options, seed);
     }
     assert!(crashes > 800, "{crashes}");
 }
 
 #[test]
 fn a_relaxed_log_keeps_what_was_synced_and_repeats_no_sequence() {
-    for seed in 10..12 {
-        let crashes = crash_at_every_sync(relaxed(40), seed);
+    for seed in seeds(10, 2) {
+        let options = if seed % 2 == 0 { options() } else { growing() };
+        let promise = Promise::Written { unsynced_sequences_max: 40 };
+        let crashes = crash_at_every_sync(Options { promise, ..options }, seed);
         assert!(crashes > 200, "{crashes}");
     }
 }

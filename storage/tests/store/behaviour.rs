@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use fulmar_storage::{Disk, Error, Filters, Message, Removed, Store, SubjectState};
+use fulmar_storage::{Disk, Error, Filters, MemoryDisk, Message, Removed, Store, SubjectState};
 
 use crate::support::{Home, append, message, on_each_disk, open, options};
 
@@ -211,4 +211,16 @@ fn a_refused_batch_changes_nothing(home: &impl Home) {
     assert!(matches!(store.append_at(9, &batch[1]), Err(Error::TooLarge { .. })));
     assert!(matches!(store.append(&[message("", "")]), Err(Error::SubjectLength(0))));
     assert_eq!((store.messages(), store.last_sequence(), store.subject_count()), (1, 1, 1));
+}
+
+#[test]
+fn a_store_can_go_to_another_thread_and_filters_too() {
+    // Opening a large one takes a second: whoever serves others has it done elsewhere.
+    let opened = std::thread::spawn(|| {
+        let (mut store, _) = Store::open(MemoryDisk::new(), options()).unwrap();
+        append(&mut store, "a.1", "one");
+        (store, filters("a.*"))
+    });
+    let (store, filters) = opened.join().unwrap();
+    assert_eq!(store.next_matching(&filters, 0), Some(1));
 }

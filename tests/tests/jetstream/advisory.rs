@@ -163,6 +163,7 @@ fn without_a_frequency_no_ack_is_sampled() {
     }
 }
 
+#[cfg(feature = "ahead")]
 #[test]
 fn every_request_is_told_of_with_its_answer() {
     let (_server, mut js) = start_with(json!({}));

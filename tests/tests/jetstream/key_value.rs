@@ -105,7 +105,7 @@ fn a_watch_ends_its_first_part_by_what_is_left() {
         while values.len() < pending {
             let message = js.receive(&watch);
             values.push(message.text());
-            assert_eq!(message.delivery().pending as usize, pending - values.len(), "{filter}");
+            assert_eq!(message.delivery().pending, (pending - values.len()) as u64, "{filter}");
         }
         assert_eq!(values, expected, "{filter}");
     }

@@ -9,6 +9,7 @@
 //! FULMAR_TEST_SERVER=/path/to/nats-server cargo test -p fulmar-tests --test jetstream
 //! ```
 
+#[cfg(feature = "ahead")]
 mod account;
 mod ack;
 mod advisory;
@@ -25,6 +26,7 @@ mod hostile;
 mod key_value;
 mod limits;
 mod mirror;
+#[cfg(feature = "ahead")]
 mod monitoring;
 mod pause;
 mod priority;
@@ -34,6 +36,7 @@ mod push;
 mod restart;
 mod retention;
 mod schedule;
+#[cfg(feature = "ahead")]
 mod snapshot;
 mod source;
 mod stream_content;

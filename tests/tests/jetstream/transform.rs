@@ -168,7 +168,7 @@ fn check_republished(
         ("Nats-Subject", original.to_owned()),
         ("Nats-Sequence", sequence.to_string()),
         ("Nats-Last-Sequence", last_sequence.to_string()),
-        ("Nats-Time-Stamp", stored["message"]["time"].as_str().unwrap().to_owned()),
+        ("Nats-Time-Stamp", stored["message"]["time"].as_str().expect("a time").to_owned()),
     ] {
         assert_eq!(message.header(header), Some(expected), "{header}");
     }

@@ -45,16 +45,19 @@ fn stream_origins() {
     play("stream_origins");
 }
 
+#[cfg(feature = "ahead")]
 #[test]
 fn consumer_create() {
     play("consumer_create");
 }
 
+#[cfg(feature = "ahead")]
 #[test]
 fn consumer_update() {
     play("consumer_update");
 }
 
+#[cfg(feature = "ahead")]
 #[test]
 fn requests() {
     play("requests");
@@ -72,11 +75,13 @@ fn limits() {
     play_on(Server::builder().configuration(format!("jetstream {{{block}}}")), "limits");
 }
 
+#[cfg(feature = "ahead")]
 #[test]
 fn lenient() {
     play_on(Server::builder().configuration("jetstream {strict: false}"), "lenient");
 }
 
+#[cfg(feature = "ahead")]
 #[test]
 fn domain() {
     play_on(Server::builder().configuration("jetstream {domain: hub}"), "domain");

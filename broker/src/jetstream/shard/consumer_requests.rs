@@ -212,7 +212,10 @@ impl Shard {
         arrival: &Arrival<'_>,
     ) -> Result<Answer, ApiError> {
         let sequence = request::reset(arrival.payload)?;
-        let id = self.consumer_id(arrival.account, stream, consumer)?;
+        let Ok(id) = self.consumer_id(arrival.account, stream, consumer) else {
+            // As nats-server: nobody answers for what is not there.
+            return Ok(Answer::Elsewhere);
+        };
         let reset_seq = self
             .with_consumer(now, id, |consumer, view, _| consumer.reset(sequence, view))
             .map_err(error::consumer_invalid_reset)?;
@@ -291,8 +294,7 @@ impl Shard {
             self.open_consumer_log(stream_id)
                 .map_err(|error| error::consumer_store_failed(&error))?;
         }
-        let payload_bytes_max = self.post.shared().live().options.limits.payload_bytes_max;
-        let settings = settings_of(&config, payload_bytes_max);
+        let settings = settings_of(&config, self.message_bytes_max(stream_id));
         let seed = self.random.u64(..);
         let stream = &self.streams[stream_id as usize].stream;
         let identity = Identity { stream: stream.name.to_string(), consumer: name.clone() };
@@ -346,8 +348,8 @@ impl Shard {
         if self.consumers[id as usize].config == config {
             return Ok(());
         }
-        let payload_bytes_max = self.post.shared().live().options.limits.payload_bytes_max;
-        let settings = settings_of(&config, payload_bytes_max);
+        let stream = self.consumers[id as usize].stream;
+        let settings = settings_of(&config, self.message_bytes_max(stream));
         self.consumers[id as usize].config = config;
         self.with_consumer(now, id, |consumer, view, sink| {
             consumer.update(settings, now, view, sink);
@@ -357,6 +359,13 @@ impl Shard {
             self.keep_config(id)?;
         }
         Ok(())
+    }
+
+    /// The largest message that a stream takes.
+    pub(super) fn message_bytes_max(&self, stream: u32) -> usize {
+        let of_server = self.post.shared().live().options.limits.payload_bytes_max;
+        let of_stream = self.streams[stream as usize].stream.config.max_msg_size;
+        usize::try_from(of_stream).ok().filter(|bytes| *bytes > 0).unwrap_or(of_server)
     }
 
     /// Notes the configuration of a consumer.

@@ -10,6 +10,7 @@ use super::super::request::{
 };
 use super::super::response::{self, MessageFound, StoredMessage, Success};
 use super::super::stream::BatchPlace;
+use super::super::stream_config::StorageType;
 use super::super::time::Now;
 use super::super::timestamp::Timestamp;
 use super::Shard;
@@ -74,6 +75,14 @@ impl Shard {
         }
         if stream.config.deny_delete {
             return Err(error::stream_msg_delete_failed("message delete not permitted"));
+        }
+        // The words of the store, which nats-server's two kinds do not share.
+        let is_file = stream.config.storage == StorageType::File;
+        if is_file && request.sequence == 0 {
+            return Err(error::stream_msg_delete_failed("no message found"));
+        }
+        if is_file && request.sequence > stream.store().last_sequence() {
+            return Err(error::stream_msg_delete_failed("stream store EOF"));
         }
         if !stream
             .delete(request.sequence, !request.no_erase)

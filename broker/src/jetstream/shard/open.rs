@@ -307,8 +307,7 @@ impl Shard {
         recovered: &Recovered,
     ) -> Result<(), String> {
         let (created_unix_ns, config) = read_document::<ConsumerConfig>(&recovered.config)?;
-        let payload_bytes_max = self.post.shared().live().options.limits.payload_bytes_max;
-        let settings = settings_of(&config, payload_bytes_max);
+        let settings = settings_of(&config, self.message_bytes_max(stream_id));
         let seed = self.random.u64(..);
         let stream = &self.streams[stream_id as usize].stream;
         let identity = Identity { stream: stream.name.to_string(), consumer: name.to_owned() };

@@ -190,7 +190,9 @@ impl Stream {
             store,
             config,
         };
-        stream.last_unix_ns = stream.timestamp_of(stream.store.last_sequence()).unwrap_or(0);
+        let last = stream.store.previous_from(stream.store.last_sequence());
+        let last_ns = last.and_then(|last| stream.timestamp_of(last)).unwrap_or(0);
+        stream.last_unix_ns = last_ns;
         stream.follow_config();
         stream
     }

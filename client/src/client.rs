@@ -9,10 +9,10 @@ use bytes::Bytes;
 use fulmar_protocol::info::Info;
 use fulmar_protocol::subject::Filter;
 use futures_core::Stream;
-use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use crate::connection::outbound::{Publication, Refused};
-use crate::shared::{Command, FlushCaller, NewSubscription, RequestCaller, Shared};
+use crate::shared::{Command, FlushCaller, NewSubscription, Place, RequestCaller, Shared};
 use crate::subject::ToSubject;
 use crate::subscriber::{QueueBounds, Sink, Subscriber};
 use crate::{
@@ -340,7 +340,7 @@ impl Client {
         headers: Option<&HeaderMap>,
         payload: &[u8],
         timeout: Option<Duration>,
-        place: Option<OwnedSemaphorePermit>,
+        place: Option<Place>,
     ) -> Result<oneshot::Receiver<Option<Message>>, RequestError> {
         Filter::parse(subject).map_err(PublishError::InvalidSubject)?;
         let shared = &*self.handle.shared;

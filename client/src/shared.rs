@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fulmar_protocol::info::Info;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, TryAcquireError, oneshot, watch};
 
 use crate::connection::outbound::{Bounds, Outbound, Refused};
 use crate::connection::requests::Waiter;
@@ -68,16 +68,37 @@ pub(crate) struct NewSubscription {
 /// Who waits for the answer to a request; `None` says that its time is over.
 pub(crate) struct RequestCaller {
     answer: oneshot::Sender<Option<Message>>,
-    /// A place in a window of requests, free again when the request is done with, whether or not
-    /// somebody looks at the answer.
-    place: Option<OwnedSemaphorePermit>,
+    /// Free again when the request is done with, whether or not somebody looks at the answer.
+    place: Option<Place>,
+}
+
+/// A place in a window of requests; it is given back when this is dropped.
+pub(crate) struct Place(Arc<Semaphore>);
+
+impl Place {
+    /// Waits for a place.
+    pub(crate) async fn take(window: &Arc<Semaphore>) -> Self {
+        let place = match window.try_acquire() {
+            Ok(place) => place,
+            Err(TryAcquireError::NoPermits) => {
+                window.acquire().await.expect("nobody closes a window")
+            }
+            Err(TryAcquireError::Closed) => unreachable!("nobody closes a window"),
+        };
+        // A permit that is owned would be twice as large, and lies in each request.
+        place.forget();
+        Self(window.clone())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
 }
 
 impl RequestCaller {
-    pub(crate) fn new(
-        answer: oneshot::Sender<Option<Message>>,
-        place: Option<OwnedSemaphorePermit>,
-    ) -> Self {
+    pub(crate) fn new(answer: oneshot::Sender<Option<Message>>, place: Option<Place>) -> Self {
         Self { answer, place }
     }
 

@@ -23,7 +23,8 @@ pub(super) struct Requests<R> {
 
 struct Pending<R> {
     waiter: R,
-    deadline_ms: Option<u64>,
+    /// `u64::MAX` when there is none: an `Option` would make each entry a quarter larger.
+    deadline_ms: u64,
 }
 
 /// Requests without a time limit whose callers have gone are found at least this often.
@@ -39,9 +40,10 @@ impl<R: Waiter> Requests<R> {
     }
 
     pub(super) fn insert(&mut self, token: u64, waiter: R, now_ms: u64, timeout_ms: Option<u64>) {
-        let deadline_ms = timeout_ms.map(|timeout_ms| now_ms.saturating_add(timeout_ms));
+        let deadline_ms =
+            timeout_ms.map_or(u64::MAX, |timeout_ms| now_ms.saturating_add(timeout_ms));
         self.pending.insert(token, Pending { waiter, deadline_ms });
-        let look_ms = deadline_ms.unwrap_or(u64::MAX).min(now_ms + SWEEP_INTERVAL_MS_MAX);
+        let look_ms = deadline_ms.min(now_ms + SWEEP_INTERVAL_MS_MAX);
         if self.sweep_at_ms.is_none_or(|sweep_at_ms| look_ms < sweep_at_ms) {
             self.sweep_at_ms = Some(look_ms.max(self.sweep_earliest_ms()));
         }
@@ -67,11 +69,10 @@ impl<R: Waiter> Requests<R> {
             if pending.waiter.is_gone() {
                 return true;
             }
-            let deadline_ms = pending.deadline_ms.unwrap_or(u64::MAX);
-            if now_ms >= deadline_ms {
+            if now_ms >= pending.deadline_ms {
                 return true;
             }
-            look_ms = look_ms.min(deadline_ms);
+            look_ms = look_ms.min(pending.deadline_ms);
             false
         });
         for (_, pending) in over {

@@ -6,19 +6,19 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
-use tokio::sync::{TryAcquireError, oneshot};
+use tokio::sync::oneshot;
 
 use super::context::Context;
 use super::wire::empty_is_none;
 use super::{ApiError, ErrorCode, header};
 use crate::client::{accept_later, accept_outcome};
+use crate::shared::Place;
 use crate::{BoxFuture, HeaderError, HeaderMap, Message, RequestError, Subject, ToSubject};
 
 /// How often a message is published again when no stream listens to its subject.
@@ -83,13 +83,7 @@ impl Context {
     }
 
     async fn send(&self, message: Unacknowledged) -> Result<PublishAckFuture, PublishError> {
-        let place = match Arc::clone(self.window()).try_acquire_owned() {
-            Ok(place) => place,
-            Err(TryAcquireError::NoPermits) => {
-                Arc::clone(self.window()).acquire_owned().await.expect("nobody closes the window")
-            }
-            Err(TryAcquireError::Closed) => unreachable!("nobody closes the window"),
-        };
+        let place = Place::take(self.window()).await;
         let Unacknowledged { subject, headers, payload } = &message;
         let timeout = Some(self.ack_timeout());
         let begun = self.client().begin_request(

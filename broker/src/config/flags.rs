@@ -420,8 +420,10 @@ const SECTIONS: &[Section] = &[
                 value: "number",
                 effect: Effect::Checked(|flags, text| {
                     let number = count::<usize>(text)?;
-                    if !(1..=PEER_COUNT_MAX).contains(&number) {
-                        return Err(format!("write 1 to {PEER_COUNT_MAX}"));
+                    // One peer owns the streams.
+                    const REACTOR_COUNT_MAX: usize = PEER_COUNT_MAX - 1;
+                    if !(1..=REACTOR_COUNT_MAX).contains(&number) {
+                        return Err(format!("write 1 to {REACTOR_COUNT_MAX}"));
                     }
                     flags.settings.reactors = Some(number);
                     Ok(())
@@ -852,7 +854,7 @@ mod tests {
             "--log_format xml",
             "invalid value \"xml\" for flag -log_format: write text or json",
         );
-        check_error("--reactors 0", "invalid value \"0\" for flag -reactors: write 1 to 64");
+        check_error("--reactors 0", "invalid value \"0\" for flag -reactors: write 1 to 63");
         let spaces = Flags::parse(["-n".into(), "a b".into()]).unwrap_err().to_string();
         assert_eq!(
             spaces,

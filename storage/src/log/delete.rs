@@ -58,9 +58,9 @@ impl<D: Disk> Log<D> {
     /// As [`delete`](Self::delete).
     pub fn erase(&mut self, sequences: &[u64]) -> Result<u64, Error> {
         // What is damaged cannot be found to be overwritten, and must not pass for overwritten.
-        let (whole, damaged): (Vec<u64>, Vec<u64>) = sequences
-            .iter()
-            .partition(|sequence| self.find_between(**sequence, **sequence + 1).is_some());
+        let (whole, damaged): (Vec<u64>, Vec<u64>) = sequences.iter().partition(|sequence| {
+            self.find_between(**sequence, sequence.saturating_add(1)).is_some()
+        });
         let (erased, deleted) = (self.deletable(&whole)?, self.deletable(&damaged)?);
         self.note(Waiting { deleted: deleted.clone(), erased: erased.clone() })?;
         Ok(self.mark_deleted(&deleted) + self.mark_deleted(&erased))

@@ -35,6 +35,7 @@ fn stream_create() {
     play("stream_create");
 }
 
+#[cfg(feature = "ahead")]
 #[test]
 fn stream_update() {
     play("stream_update");

@@ -37,6 +37,18 @@ impl Shard {
             }
             None => arrival.subject,
         };
+        if let Some(mapped) = mapped_by_domain(arrival.subject, subject) {
+            self.post.send(&Outgoing {
+                account: arrival.account,
+                consumer: NO_CONSUMER,
+                via: None,
+                subject: mapped,
+                reply: arrival.reply,
+                headers: arrival.headers,
+                payload: arrival.payload,
+            });
+            return;
+        }
         let Some(operation) = Operation::parse(subject) else { return };
         let headers = PublishHeaders::read(arrival.headers);
         let answer = match headers.required_api_level {
@@ -203,4 +215,12 @@ impl Shard {
         let rest = subject.strip_prefix(b"$JS.")?.strip_prefix(domain.as_bytes())?;
         rest.starts_with(b".API.").then(|| [b"$JS", rest].concat())
     }
+}
+
+/// The subject behind `$JS.<domain>.API.` of a message to a key-value or object store in a domain.
+/// `plain` is the same with `$JS.API.` in front.
+fn mapped_by_domain<'a>(subject: &[u8], plain: &'a [u8]) -> Option<&'a [u8]> {
+    let rest = plain.strip_prefix(b"$JS.API.")?;
+    let is_store = rest.starts_with(b"$KV.") || rest.starts_with(b"$OBJ.");
+    (is_store && subject != plain).then_some(rest)
 }

@@ -106,7 +106,7 @@ pub trait Decode {
     }
 }
 
-/// A type that a JSON object is read into, member by member. [`fields!`] makes one.
+/// A type that a JSON object is read into, member by member. `fields` makes one.
 pub trait Object {
     /// The name of Go's struct, without its package.
     const GO_NAME: &'static str;

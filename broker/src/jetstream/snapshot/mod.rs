@@ -1,8 +1,8 @@
 //! Snapshots of streams, as they travel to whoever keeps a backup and back again.
 //!
 //! A snapshot is an S2 stream ([`super::s2_stream`]) of one of two formats: the archive that
-//! nats-server writes since 2.15 and this broker writes too ([`archive`]), or the files of its
-//! store in a tar, as before ([`legacy`], which is only read). This file knows nothing of
+//! nats-server writes since 2.15 and this broker writes too (`archive`), or the files of its
+//! store in a tar, as before (`legacy`, which is only read). This file knows nothing of
 //! streams in use, chunks and acknowledgements; it turns what a stream is made of into bytes and
 //! bytes into that again, piece by piece.
 //!
